@@ -1,0 +1,99 @@
+"""Builds the compiled modules; everything else about the package is said in pyproject.toml.
+
+Each ``src/fusedelta/*.pyx`` becomes one module.  Only ``_net`` links the C core (``csrc/*.c``); the
+others reach it through the kernel table.  A new ``.pyx`` or ``.c`` file needs no edit here.
+"""
+
+import os
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from glob import glob
+from pathlib import Path
+
+import numpy
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+CORE_MODULE = "_net"
+
+DIRECTIVES = {
+    "language_level": 3,
+    "boundscheck": False,
+    "wraparound": False,
+    "cdivision": True,
+    "initializedcheck": False,
+    "freethreading_compatible": True,
+}
+
+# Rounding is part of the contract: no -ffast-math, and no contraction, so that compilers agree to
+# the last bit.  The instruction sets open their own target regions inside the sources, so no file
+# needs flags of its own.
+OPTIMISE = ["-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off"]
+UNIX_FLAGS = ["-std=c11", *OPTIMISE, "-fvisibility=hidden", "-g0", "-Wall", "-Wextra", "-pthread"]
+# What Cython's own code warns about under -Wall -Wextra; csrc/ is compiled without these in CI.
+CYTHON_FLAGS = ["-Wno-unused-parameter", "-Wno-unused-function", "-Wno-missing-field-initializers"]
+# MSVC has neither vector extensions nor target regions: on Windows its clang-cl does the work.
+WINDOWS_FLAGS = ["/std:c11", *(f"/clang:{flag}" for flag in OPTIMISE)]
+WINDOWS_TARGETS = {"win-amd64": "x86_64-pc-windows-msvc", "win-arm64": "aarch64-pc-windows-msvc"}
+
+
+def extensions() -> list[Extension]:
+    """One extension per .pyx file; paths are relative, as setuptools wants them."""
+    core = sorted(glob("csrc/*.c"))
+    depends = sorted(glob("csrc/*.h") + glob("src/fusedelta/*.pxd"))
+    return [
+        Extension(
+            f"fusedelta.{Path(pyx).stem}",
+            [pyx, *(core if Path(pyx).stem == CORE_MODULE else [])],
+            include_dirs=["csrc", numpy.get_include()],
+            define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")],
+            depends=depends,
+        )
+        for pyx in sorted(glob("src/fusedelta/*.pyx"))
+    ]
+
+
+class BuildExt(build_ext):
+    """Flags by compiler, and every C file compiled in parallel."""
+
+    def build_extensions(self) -> None:
+        if self.compiler.compiler_type == "msvc":
+            compile_flags, link_flags, libraries = self.use_clang_cl(), [], []
+        else:
+            compile_flags, link_flags, libraries = UNIX_FLAGS + CYTHON_FLAGS, ["-pthread"], ["m"]
+        for extension in self.extensions:
+            extension.extra_compile_args = compile_flags
+            extension.extra_link_args = link_flags
+            extension.libraries = libraries
+
+        jobs = os.cpu_count() or 1
+        self.parallel = self.parallel or jobs
+        compile_files = self.compiler.compile
+        with ThreadPoolExecutor(jobs) as pool:
+
+            def compile_in_parallel(sources, *args, **kwargs):
+                results = pool.map(lambda source: compile_files([source], *args, **kwargs), sources)
+                return [name for result in results for name in result]
+
+            self.compiler.compile = compile_in_parallel
+            super().build_extensions()
+
+    def use_clang_cl(self) -> list[str]:
+        """Put clang-cl in the place of cl.exe; return its flags."""
+        clang_cl = shutil.which("clang-cl")
+        if clang_cl is None:
+            raise SystemExit(
+                "fusedelta: building on Windows needs clang-cl on PATH (it comes with LLVM and with "
+                "Visual Studio's 'C++ Clang tools'); MSVC cannot compile the kernels"
+            )
+        self.compiler.initialize(self.plat_name)
+        self.compiler.cc = clang_cl
+        target = WINDOWS_TARGETS.get(self.plat_name)
+        return WINDOWS_FLAGS + ([f"--target={target}"] if target else [])
+
+
+setup(
+    ext_modules=cythonize(extensions(), compiler_directives=DIRECTIVES, build_dir="build/cython"),
+    cmdclass={"build_ext": BuildExt},
+)
