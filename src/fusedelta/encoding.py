@@ -1,0 +1,268 @@
+"""Columns of a table as numbers for a network, and a network's numbers as columns again.
+
+A `Numeric` column is standardised, a `Categorical` one becomes one input per value ("one-hot").
+The same two describe the target: a quantity, or the names of the classes. An `Encoding` is all of
+them together; as a dictionary of plain values it is saved with the network that was trained on it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from fusedelta.tables import Table
+
+__all__ = ["Categorical", "Encoding", "Numeric", "Task", "detect_task"]
+
+Task = Literal["classification", "regression"]
+
+MOST_INTEGER_CLASSES = 20
+MOST_VALUES = 100
+
+
+@dataclass(frozen=True)
+class Numeric:
+    """A column of numbers, standardised: ``(x - mean) / scale``.
+
+    Attributes
+    ----------
+    name : str
+        The column.
+    mean, scale : float
+        Mean and standard deviation of the rows it was fitted to; the scale of a constant column
+        is 1.
+    """
+
+    name: str
+    mean: float
+    scale: float
+
+    @classmethod
+    def fit(cls, table: Table, name: str, rows: np.ndarray) -> Numeric:
+        """Measure a column over the given rows."""
+        values = table.numbers(name)[rows]
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean, deviation = float(values.mean()), float(values.std())
+        if not np.isfinite(deviation):
+            raise ValueError(f"{table.source}, column {name!r}: the numbers are too large")
+        constant = deviation <= 1e-13 * abs(mean)  # what rounding leaves of a constant column
+        return cls(name, mean, 1.0 if constant else deviation)
+
+    @property
+    def width(self) -> int:
+        """The number of network inputs: 1."""
+        return 1
+
+    def encode(self, table: Table) -> np.ndarray:
+        """Return the standardised column, of shape (m, 1)."""
+        standardised: np.ndarray = (table.numbers(self.name) - self.mean) / self.scale
+        return standardised.reshape(-1, 1)
+
+    def decode(self, outputs: np.ndarray) -> np.ndarray:
+        """Return standardised numbers in the column's own unit."""
+        return np.asarray(outputs, dtype=np.float64) * self.scale + self.mean
+
+
+@dataclass(frozen=True)
+class Categorical:
+    """A column of texts out of a fixed set.
+
+    Attributes
+    ----------
+    name : str
+        The column.
+    values : tuple of str
+        The texts, in numerical order if all of them are numbers, else in alphabetical order.
+    """
+
+    name: str
+    values: tuple[str, ...]
+
+    @classmethod
+    def fit(cls, table: Table, name: str, most: int) -> Categorical:
+        """Collect the values of a column: at most `most`, each on average at least twice."""
+        texts = table.texts(name)
+        values = _in_order(set(texts))
+        most = min(most, max(2, len(texts) // 2))
+        if len(values) > most:
+            raise ValueError(
+                f"{table.source}, column {name!r} holds {len(values)} different texts in "
+                f"{len(texts)} rows, such as {values[0]!r}; expected at most {most} categories "
+                "(--drop leaves a column out)"
+            )
+        return cls(name, tuple(values))
+
+    @property
+    def width(self) -> int:
+        """The number of network inputs: one per value."""
+        return len(self.values)
+
+    def indices(self, table: Table) -> np.ndarray:
+        """Return the place of each row's value among `values`, int64 of shape (m,)."""
+        places = {value: place for place, value in enumerate(self.values)}
+        texts = table.texts(self.name)
+        for row, text in enumerate(texts):
+            if text not in places:
+                known = ", ".join(map(repr, self.values[:10]))
+                raise table.refusal(self.name, row, f"is none of the values known: {known}")
+        return np.array([places[text] for text in texts], dtype=np.int64)
+
+    def encode(self, table: Table) -> np.ndarray:
+        """Return a 1 in the column of each row's value, of shape (m, width)."""
+        return np.eye(self.width)[self.indices(table)]
+
+    def decode(self, indices: np.ndarray) -> list[str]:
+        """Return the values at these places."""
+        return [self.values[index] for index in indices]
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How the columns of a table become the inputs and the target of a network.
+
+    Attributes
+    ----------
+    features : tuple of Numeric or Categorical
+        The columns that are inputs.
+    target : Numeric or Categorical
+        The column to predict.
+    """
+
+    features: tuple[Numeric | Categorical, ...]
+    target: Numeric | Categorical
+
+    @classmethod
+    def fit(cls, table: Table, target: str, task: Task, rows: np.ndarray) -> Encoding:
+        """Describe a table: all columns but the target are features.
+
+        Parameters
+        ----------
+        table : Table
+            The data.
+        target : str
+            The column to predict.
+        task : {"classification", "regression"}
+            What the target is.
+        rows : ndarray of int
+            The rows for training: means and scales are theirs alone. Categories are those of the
+            whole table.
+
+        Returns
+        -------
+        Encoding
+
+        Raises
+        ------
+        ValueError
+            If a column has missing values or too many categories, if there is no feature, or if
+            there is nothing to predict.
+        """
+        table.require([target])
+        names = [name for name in table.columns if name != target]
+        if not names:
+            raise ValueError(f"{table.source} has no feature columns beside the target {target!r}")
+        features = tuple(
+            Numeric.fit(table, name, rows)
+            if table.is_numeric(name)
+            else Categorical.fit(table, name, MOST_VALUES)
+            for name in names
+        )
+        if task == "classification":
+            return cls(features, _fit_classes(table, target))
+        return cls(features, _fit_quantity(table, target, rows))
+
+    @property
+    def task(self) -> Task:
+        """What the network does: "classification" or "regression"."""
+        return "classification" if isinstance(self.target, Categorical) else "regression"
+
+    def inputs(self, table: Table) -> np.ndarray:
+        """Return a table's features, found by name, as float64 of shape (m, inputs).
+
+        Raises
+        ------
+        ValueError
+            If a column is missing, or holds a value that is missing, not a number or an unknown
+            category.
+        """
+        table.require(feature.name for feature in self.features)
+        return np.hstack([feature.encode(table) for feature in self.features])
+
+    def targets(self, table: Table) -> np.ndarray:
+        """Return the target: labels, int64 of shape (m,), or numbers, float64 of shape (m, 1)."""
+        if isinstance(self.target, Categorical):
+            return self.target.indices(table)
+        return self.target.encode(table)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the encoding as plain values that JSON can hold."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, plain: Any) -> Encoding:
+        """Return the encoding that `to_dict` described.
+
+        Raises
+        ------
+        ValueError
+            If the dictionary describes no encoding.
+        """
+        try:
+            features = tuple(_column(each) for each in plain["features"])
+            return cls(features, _column(plain["target"]))
+        except (KeyError, TypeError):
+            raise ValueError(
+                "the model does not say which columns it wants: it was not made by "
+                "`fusedelta train`; load it in Python with fusedelta.load"
+            ) from None
+
+
+def detect_task(table: Table, target: str) -> Task:
+    """Tell from a target column whether to predict classes or numbers.
+
+    Texts are classes, and so are integers if they take at most 20 values and each of them, on
+    average, at least twice; other numbers are quantities.
+    """
+    table.require([target])
+    if not table.is_numeric(target):
+        return "classification"
+    values = table.numbers(target)
+    most = min(MOST_INTEGER_CLASSES, max(2, len(table) // 2))
+    few = len(np.unique(values)) <= most and np.array_equal(values, np.rint(values))
+    return "classification" if few else "regression"
+
+
+def _fit_classes(table: Table, name: str) -> Categorical:
+    classes = Categorical.fit(table, name, len(table))
+    if classes.width < 2:
+        raise ValueError(
+            f"{table.source}, target {name!r} has the single class {classes.values[0]!r}; "
+            "expected two or more"
+        )
+    return classes
+
+
+def _fit_quantity(table: Table, name: str, rows: np.ndarray) -> Numeric:
+    values = table.numbers(name)[rows]
+    if np.all(values == values[0]):
+        raise ValueError(
+            f"{table.source}, target {name!r} is always {values[0]:g}: nothing to learn"
+        )
+    return Numeric.fit(table, name, rows)
+
+
+def _column(plain: dict[str, Any]) -> Numeric | Categorical:
+    """Rebuild the column that ``asdict`` turned into this dictionary."""
+    if "values" in plain:
+        return Categorical(plain["name"], tuple(plain["values"]))
+    return Numeric(plain["name"], plain["mean"], plain["scale"])
+
+
+def _in_order(texts: set[str]) -> list[str]:
+    """Sort by number if all are numbers, else by text."""
+    try:
+        return sorted(sorted(texts), key=float)
+    except ValueError:
+        return sorted(texts)
