@@ -111,7 +111,8 @@ class Categorical:
 
     def encode(self, table: Table) -> np.ndarray:
         """Return a 1 in the column of each row's value, of shape (m, width)."""
-        return np.eye(self.width)[self.indices(table)]
+        one_hot: np.ndarray = np.eye(self.width)[self.indices(table)]
+        return one_hot
 
     def decode(self, indices: np.ndarray) -> list[str]:
         """Return the values at these places."""
