@@ -1,4 +1,4 @@
-"""What a user meets before the first line of code: metadata, typing marker, command, import time."""
+"""What a user meets before the first line of code: metadata, types, command, import time."""
 
 import re
 import subprocess

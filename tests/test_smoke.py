@@ -1,4 +1,4 @@
-"""The part of the tests that runs anywhere: on a wheel just built, on another CPU, under an emulator.
+"""The tests that run anywhere: on a wheel just built, on another CPU, under an emulator.
 
 It needs NumPy alone.  pytest collects it with the rest; without pytest it is run as
 ``python tests/test_smoke.py [ISA]``, where ISA is the instruction set that must be in use.
@@ -74,9 +74,8 @@ def test_gradients_agree_with_numpy():
 def test_training_agrees_with_numpy():
     for dtype, tolerance in DTYPES.items():
         for case in CASES:
-            net, twin = (
-                build(kind, case, dtype) for kind in (fd.Sequential, fd.reference.Sequential)
-            )
+            net = build(fd.Sequential, case, dtype)
+            twin = build(fd.reference.Sequential, case, dtype)
             X, y = data(case[1], case[2], dtype)
             for kind in (net, twin):
                 kind.fit(X, y, epochs=4, batch_size=10, verbose=0)
