@@ -1,0 +1,52 @@
+"""Fast training of small neural networks on a CPU.
+
+`Sequential` is the network, `Dense` its layer; `reference` holds the same network in pure NumPy.
+"""
+
+from fusedelta import reference
+from fusedelta._net import show_config
+from fusedelta._version import __version__
+from fusedelta.activations import LeakyReLU
+from fusedelta.compare import compare
+from fusedelta.diagnostics import gradient_check, gradient_flow
+from fusedelta.history import History
+from fusedelta.initializers import (
+    Constant,
+    GlorotNormal,
+    GlorotUniform,
+    HeNormal,
+    HeUniform,
+    LecunNormal,
+    Ones,
+    RandomNormal,
+    RandomUniform,
+    Zeros,
+)
+from fusedelta.layers import Dense
+from fusedelta.network import Sequential, load
+from fusedelta.optimizers import SGD
+
+__all__ = [
+    "SGD",
+    "Constant",
+    "Dense",
+    "GlorotNormal",
+    "GlorotUniform",
+    "HeNormal",
+    "HeUniform",
+    "History",
+    "LeakyReLU",
+    "LecunNormal",
+    "Ones",
+    "RandomNormal",
+    "RandomUniform",
+    "Sequential",
+    "Zeros",
+    "__version__",
+    "compare",
+    "gradient_check",
+    "gradient_flow",
+    "load",
+    "reference",
+    "show_config",
+]

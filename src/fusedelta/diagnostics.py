@@ -1,0 +1,287 @@
+"""Looking into a network: its summary, a check of its gradients, their flow through the layers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fusedelta import parameters, text, validation
+from fusedelta.layers import Dense, Row
+
+if TYPE_CHECKING:
+    from fusedelta.network import Sequential
+
+__all__ = [
+    "GradientCheck",
+    "GradientFlow",
+    "Summary",
+    "gradient_check",
+    "gradient_flow",
+    "summarize",
+]
+
+#: A relative difference above this makes a gradient check fail.
+TOLERANCE = 1e-5
+
+
+# ----------------------------------------------------------------------------------------- summary
+
+
+@dataclass(frozen=True, repr=False)
+class Summary:
+    """The layers of a network and the memory that it takes; ``str()`` gives the table.
+
+    Attributes
+    ----------
+    rows : list of (layer, output shape, activation, number of parameters)
+    n_params : int
+        Number of parameters, without padding.
+    dtype : str
+    params_bytes, workspace_bytes : int
+        Memory of the parameters with their padding, and of what the engine holds beside them.
+    """
+
+    rows: list[tuple[str, str, str, int]]
+    n_params: int
+    dtype: str
+    params_bytes: int
+    workspace_bytes: int
+
+    def __str__(self) -> str:
+        header = ("Layer", "Output shape", "Activation", "Params")
+        body = [(*row[:3], f"{row[3]:,}") for row in self.rows]
+        return (
+            f"{text.table(header, body, left=3)}\n"
+            f"Total: {self.n_params:,} parameters, {self.dtype}. Memory: parameters "
+            f"{text.size(self.params_bytes)}, workspace {text.size(self.workspace_bytes)}"
+        )
+
+    def __repr__(self) -> str:
+        return f"Summary({len(self.rows)} layers, {self.n_params:,} parameters)"
+
+
+def summarize(
+    layers: Sequence[Dense], rows: Sequence[Row], params: np.ndarray, engine: Any
+) -> Summary:
+    """The summary of a network, from its parts.
+
+    Parameters
+    ----------
+    layers : sequence of Dense
+    rows : sequence of Row
+    params : ndarray
+        The flat block.
+    engine : Net
+    """
+    counts = [(row.n_inputs + 1) * row.n_outputs for row in rows]
+    table = [
+        (f"{row.kind}_{i}", f"(None, {row.n_outputs})", _activation(layer), count)
+        for i, (layer, row, count) in enumerate(zip(layers, rows, counts, strict=True))
+    ]
+    return Summary(table, sum(counts), params.dtype.name, params.nbytes, engine.workspace_bytes)
+
+
+def _activation(layer: Dense) -> str:
+    return str(layer.activation)
+
+
+# -------------------------------------------------------------------------------- gradient checking
+
+
+class CheckedBlock(NamedTuple):
+    """One line of a gradient check."""
+
+    name: str  #: "W0", "b0", "W1", ...
+    shape: tuple[int, ...]
+    gradient_norm: float  #: of the gradient by backpropagation
+    difference: float  #: relative difference from the numerical gradient
+
+
+@dataclass(frozen=True, repr=False)
+class GradientCheck:
+    """Gradients by backpropagation against central differences; ``str()`` gives the table.
+
+    Attributes
+    ----------
+    rows : list of CheckedBlock
+        One per W and b.
+    epsilon : float
+        The step of the differences.
+    tolerance : float
+        The relative difference above which the check fails.
+    """
+
+    rows: list[CheckedBlock]
+    epsilon: float
+    tolerance: float = TOLERANCE
+
+    @property
+    def worst(self) -> float:
+        """The largest relative difference of all blocks."""
+        return max(row.difference for row in self.rows)
+
+    @property
+    def passed(self) -> bool:
+        """Whether no relative difference is above the tolerance."""
+        return self.worst <= self.tolerance
+
+    def __str__(self) -> str:
+        header = ("Block", "Shape", "Gradient norm", "Relative difference")
+        body = [
+            (row.name, str(row.shape), text.figure(row.gradient_norm), f"{row.difference:.1e}")
+            for row in self.rows
+        ]
+        verdict = "passed" if self.passed else "WARNING: FAILED"
+        return (
+            f"{text.table(header, body, left=2)}\n"
+            f"{verdict}: largest relative difference {self.worst:.1e}, tolerance {self.tolerance:g}"
+        )
+
+    def __repr__(self) -> str:
+        return f"GradientCheck(passed={self.passed}, worst={self.worst:.1e})"
+
+
+def gradient_check(
+    net: Sequential, X: ArrayLike, y: ArrayLike, epsilon: float = 1e-6
+) -> GradientCheck:
+    """Compare the gradients of backpropagation with central differences of the loss.
+
+    For each block of parameters (each W and each b), with the gradient g and the numerical gradient
+    ``n_i = (loss(w_i + epsilon) - loss(w_i - epsilon)) / (2 epsilon)``, the relative difference is
+    ``||g - n|| / (||g|| + ||n||)``, and 0 where both are zero. The check is made in float64, on a
+    copy of the network; it takes two evaluations of the loss per parameter.
+
+    Parameters
+    ----------
+    net : Sequential
+        Built; it is not changed.
+    X, y : array_like
+        As for `fusedelta.Sequential.fit`; a few samples are enough.
+    epsilon : float, default 1e-6
+        Step of the differences.
+
+    Returns
+    -------
+    check : GradientCheck
+        With `rows`, `worst` and `passed`; ``str(check)`` is a table.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is wrong, or the network has not been built yet.
+    """
+    epsilon = validation.number("epsilon", epsilon, above=0)
+    copy = type(net).like(net, dtype="float64")
+    _, gradients = copy.gradients(X, y)
+    rows = []
+    for i, (weights, gradient) in enumerate(zip(copy.weights, gradients, strict=True)):
+        numerical = _numerical_gradient(copy, X, y, weights, epsilon)
+        norm = float(np.linalg.norm(gradient))
+        difference = float(np.linalg.norm(gradient - numerical))
+        scale = norm + float(np.linalg.norm(numerical))
+        relative = difference / scale if scale else 0.0
+        rows.append(CheckedBlock(f"{'Wb'[i % 2]}{i // 2}", weights.shape, norm, relative))
+    return GradientCheck(rows, epsilon)
+
+
+def _numerical_gradient(
+    net: Sequential, X: ArrayLike, y: ArrayLike, weights: np.ndarray, epsilon: float
+) -> np.ndarray:
+    """Central differences of the loss with respect to one block, a live view of the parameters."""
+    gradient = np.empty_like(weights)
+    for at in np.ndindex(weights.shape):
+        kept = weights[at]
+        weights[at] = kept + epsilon
+        above = net.evaluate(X, y)["loss"]
+        weights[at] = kept - epsilon
+        below = net.evaluate(X, y)["loss"]
+        weights[at] = kept
+        gradient[at] = (above - below) / (2 * epsilon)
+    return gradient
+
+
+# ------------------------------------------------------------------------------------ gradient flow
+
+
+class LayerFlow(NamedTuple):
+    """One line of a gradient flow: the weights W of one layer (without its bias)."""
+
+    layer: int
+    shape: tuple[int, int]  #: (inputs, outputs)
+    weight_norm: float
+    gradient_norm: float
+    ratio: float  #: gradient norm / weight norm
+
+
+@dataclass(frozen=True, repr=False)
+class GradientFlow:
+    """How large the gradients are, layer by layer; ``str()`` gives the table.
+
+    Attributes
+    ----------
+    loss : float
+        On the data that were given.
+    rows : list of LayerFlow
+        One per layer, first to last.
+    """
+
+    loss: float
+    rows: list[LayerFlow]
+
+    def __str__(self) -> str:
+        header = ("Layer", "Shape", "Weight norm", "Gradient norm", "Ratio")
+        body = [
+            (
+                str(row.layer),
+                str(row.shape),
+                f"{row.weight_norm:.4f}",
+                f"{row.gradient_norm:.3e}",
+                f"{row.ratio:.3e}",
+            )
+            for row in self.rows
+        ]
+        return text.table(header, body, left=2)
+
+    def __repr__(self) -> str:
+        return f"GradientFlow({len(self.rows)} layers, loss={self.loss:.6g})"
+
+
+def gradient_flow(net: Sequential, X: ArrayLike, y: ArrayLike) -> GradientFlow:
+    """Norms of each layer's weights and of their gradients, and the ratio of the two.
+
+    Gradients that shrink from the last layer to the first are vanishing, gradients that grow are
+    exploding; a ratio far from those of the other layers tells which layer learns too slowly.
+
+    Parameters
+    ----------
+    net : Sequential
+        Built; it is not changed.
+    X, y : array_like
+        As for `fusedelta.Sequential.fit`.
+
+    Returns
+    -------
+    flow : GradientFlow
+        Frobenius norms of each W and dLoss/dW; ``str(flow)`` is a table. The ratio is nan where
+        all weights are zero.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the data are wrong, or the network has not been built yet.
+    """
+    loss, gradients = net.gradients(X, y)
+    rows = []
+    for layer, (W, dW) in enumerate(zip(net.weights[::2], gradients[::2], strict=True)):
+        weight_norm, gradient_norm = _norm(W), _norm(dW)
+        ratio = gradient_norm / weight_norm if weight_norm else float("nan")
+        rows.append(LayerFlow(layer + 1, W.shape, weight_norm, gradient_norm, ratio))
+    return GradientFlow(loss, rows)
+
+
+def _norm(array: np.ndarray) -> float:
+    return float(np.linalg.norm(array.astype(np.float64)))

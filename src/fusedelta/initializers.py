@@ -1,0 +1,238 @@
+"""Initialisers: what weights start with.
+
+Names and scales are Keras's, with one difference: normal distributions are not truncated, as in the
+papers. Each initialiser is a small value object; calling it draws an array of shape
+(fan_in, fan_out), in float64, so that networks of either dtype start alike from one seed.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from fusedelta import validation
+
+__all__ = [
+    "Constant",
+    "GlorotNormal",
+    "GlorotUniform",
+    "HeNormal",
+    "HeUniform",
+    "Initializer",
+    "LecunNormal",
+    "Ones",
+    "RandomNormal",
+    "RandomUniform",
+    "Zeros",
+    "default",
+    "resolve",
+]
+
+
+class Initializer(ABC):
+    """Base of all initialisers; `name` is what stands for it in a call and in a saved file."""
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def __call__(self, rng: np.random.Generator, fan_in: int, fan_out: int) -> np.ndarray:
+        """Draw starting values.
+
+        Parameters
+        ----------
+        rng : numpy.random.Generator
+        fan_in, fan_out : int
+            Numbers of inputs and outputs of the layer.
+
+        Returns
+        -------
+        values : ndarray of shape (fan_in, fan_out), float64
+        """
+
+
+@dataclass(frozen=True)
+class GlorotNormal(Initializer):
+    """Normal with standard deviation ``sqrt(2 / (fan_in + fan_out))`` (Glorot & Bengio, 2010)."""
+
+    name: ClassVar[str] = "glorot_normal"
+
+    def __call__(self, rng: np.random.Generator, fan_in: int, fan_out: int) -> np.ndarray:
+        return rng.normal(0.0, np.sqrt(2 / (fan_in + fan_out)), (fan_in, fan_out))
+
+
+@dataclass(frozen=True)
+class GlorotUniform(Initializer):
+    """Uniform in +- ``sqrt(6 / (fan_in + fan_out))`` (Glorot & Bengio, 2010)."""
+
+    name: ClassVar[str] = "glorot_uniform"
+
+    def __call__(self, rng: np.random.Generator, fan_in: int, fan_out: int) -> np.ndarray:
+        limit = np.sqrt(6 / (fan_in + fan_out))
+        return rng.uniform(-limit, limit, (fan_in, fan_out))
+
+
+@dataclass(frozen=True)
+class HeNormal(Initializer):
+    """Normal with standard deviation ``sqrt(2 / fan_in)``, for relu (He et al., 2015)."""
+
+    name: ClassVar[str] = "he_normal"
+
+    def __call__(self, rng: np.random.Generator, fan_in: int, fan_out: int) -> np.ndarray:
+        return rng.normal(0.0, np.sqrt(2 / fan_in), (fan_in, fan_out))
+
+
+@dataclass(frozen=True)
+class HeUniform(Initializer):
+    """Uniform in +- ``sqrt(6 / fan_in)``, for relu (He et al., 2015)."""
+
+    name: ClassVar[str] = "he_uniform"
+
+    def __call__(self, rng: np.random.Generator, fan_in: int, fan_out: int) -> np.ndarray:
+        limit = np.sqrt(6 / fan_in)
+        return rng.uniform(-limit, limit, (fan_in, fan_out))
+
+
+@dataclass(frozen=True)
+class LecunNormal(Initializer):
+    """Normal with standard deviation ``sqrt(1 / fan_in)`` (LeCun et al., Efficient BackProp, 1998).
+
+    Some texts call it Xavier initialisation.
+    """
+
+    name: ClassVar[str] = "lecun_normal"
+
+    def __call__(self, rng: np.random.Generator, fan_in: int, fan_out: int) -> np.ndarray:
+        return rng.normal(0.0, np.sqrt(1 / fan_in), (fan_in, fan_out))
+
+
+@dataclass(frozen=True)
+class RandomUniform(Initializer):
+    """Uniform in [minval, maxval).
+
+    Parameters
+    ----------
+    minval, maxval : float, default -0.05 and 0.05
+        Finite, ``minval < maxval``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If they are not finite numbers, or in the wrong order.
+    """
+
+    name: ClassVar[str] = "random_uniform"
+    minval: float = -0.05
+    maxval: float = 0.05
+
+    def __post_init__(self) -> None:
+        low = validation.number("minval", self.minval)
+        object.__setattr__(self, "minval", low)
+        object.__setattr__(self, "maxval", validation.number("maxval", self.maxval, above=low))
+
+    def __call__(self, rng: np.random.Generator, fan_in: int, fan_out: int) -> np.ndarray:
+        return rng.uniform(self.minval, self.maxval, (fan_in, fan_out))
+
+
+@dataclass(frozen=True)
+class RandomNormal(Initializer):
+    """Normal with a mean and a standard deviation of one's own.
+
+    Parameters
+    ----------
+    mean : float, default 0.0
+        Finite.
+    stddev : float, default 0.05
+        Finite, not negative.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If they are not such numbers.
+    """
+
+    name: ClassVar[str] = "random_normal"
+    mean: float = 0.0
+    stddev: float = 0.05
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "mean", validation.number("mean", self.mean))
+        object.__setattr__(self, "stddev", validation.number("stddev", self.stddev, minimum=0))
+
+    def __call__(self, rng: np.random.Generator, fan_in: int, fan_out: int) -> np.ndarray:
+        return rng.normal(self.mean, self.stddev, (fan_in, fan_out))
+
+
+@dataclass(frozen=True)
+class Constant(Initializer):
+    """The same value everywhere.
+
+    Parameters
+    ----------
+    value : float, default 0.0
+        Finite.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is not a finite number.
+    """
+
+    name: ClassVar[str] = "constant"
+    value: float = 0.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "value", validation.number("value", self.value))
+
+    def __call__(self, rng: np.random.Generator, fan_in: int, fan_out: int) -> np.ndarray:
+        return np.full((fan_in, fan_out), self.value)
+
+
+@dataclass(frozen=True)
+class Zeros(Initializer):
+    """Zero everywhere: the usual start of biases."""
+
+    name: ClassVar[str] = "zeros"
+
+    def __call__(self, rng: np.random.Generator, fan_in: int, fan_out: int) -> np.ndarray:
+        return np.zeros((fan_in, fan_out))
+
+
+@dataclass(frozen=True)
+class Ones(Initializer):
+    """One everywhere."""
+
+    name: ClassVar[str] = "ones"
+
+    def __call__(self, rng: np.random.Generator, fan_in: int, fan_out: int) -> np.ndarray:
+        return np.ones((fan_in, fan_out))
+
+
+#: Every initialiser by its name.
+INITIALIZERS: dict[str, type[Initializer]] = {cls.name: cls for cls in Initializer.__subclasses__()}
+
+
+def resolve(argument: str, initializer: str | Initializer) -> Initializer:
+    """An initialiser from an instance, or from its name (with its defaults).
+
+    Parameters
+    ----------
+    argument : str
+        What to call it in an error.
+    initializer : str or Initializer
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is neither an initialiser nor the name of one.
+    """
+    if isinstance(initializer, Initializer):
+        return initializer
+    return INITIALIZERS[validation.choice(argument, initializer, INITIALIZERS)]()
+
+
+def default(activation: str) -> str:
+    """Name of the initialiser that suits an activation: He's for the rectifiers, else Glorot's."""
+    return "he_normal" if activation in ("relu", "leaky_relu") else "glorot_uniform"

@@ -1,0 +1,333 @@
+"""The pure-NumPy twin: the specification of the compiled engine, its oracle, and its opponent.
+
+`Net` has the interface of the compiled engine and computes the same in plain NumPy, in the
+network's own dtype. `Sequential` is `fusedelta.Sequential` on top of it: same methods, same seeds,
+same numbers. Letters: m samples, n outputs, k inputs; X (m, k) inputs, W (k, n) weights, b (n)
+biases, Z = X W + b logits, Y = activation(Z) (m, n) outputs, D = dLoss/dZ (m, n) deltas.
+
+The formulae are those of Rumelhart, Hinton and Williams, Learning representations by
+back-propagating errors (1986).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from fusedelta import losses, network, parameters, validation
+from fusedelta.layers import Row
+from fusedelta.optimizers import SGD
+
+__all__ = ["Net", "Sequential", "load"]
+
+
+# ------------------------------------------------------------------------------------- activations
+# forward(Z, slope) -> Y;  backward(G, Y, slope) -> D = dLoss/dZ from G = dLoss/dY and the output Y.
+
+
+def sigmoid(Z: np.ndarray, slope: float = 0.0) -> np.ndarray:
+    """``1 / (1 + exp(-Z))``, written so that exp never overflows."""
+    E = np.exp(-np.abs(Z))
+    return np.where(Z >= 0, 1, E) / (1 + E)
+
+
+def softmax(Z: np.ndarray, slope: float = 0.0) -> np.ndarray:
+    """``exp(Z) / sum(exp(Z))`` along each row, shifted so that exp never overflows."""
+    E = np.exp(Z - Z.max(axis=1, keepdims=True))
+    return E / E.sum(axis=1, keepdims=True)
+
+
+def softmax_backward(G: np.ndarray, Y: np.ndarray, slope: float = 0.0) -> np.ndarray:
+    """``Y * (G - sum(G Y))``: softmax's Jacobian applied to G."""
+    return Y * (G - (G * Y).sum(axis=1, keepdims=True))
+
+
+ACTIVATIONS: dict[str, tuple[Callable[..., np.ndarray], Callable[..., np.ndarray]]] = {
+    "linear": (lambda Z, slope: Z, lambda G, Y, slope: G),
+    "sigmoid": (sigmoid, lambda G, Y, slope: G * (Y * (1 - Y))),
+    "tanh": (lambda Z, slope: np.tanh(Z), lambda G, Y, slope: G * (1 - Y * Y)),
+    "relu": (lambda Z, slope: np.maximum(Z, 0), lambda G, Y, slope: G * (Y > 0)),
+    "leaky_relu": (
+        lambda Z, slope: np.where(Z > 0, Z, slope * Z),
+        lambda G, Y, slope: np.where(Y > 0, G, slope * G),
+    ),
+    "softmax": (softmax, softmax_backward),
+}
+
+
+# ------------------------------------------------------------------------------------------ losses
+# loss(Z, Y, T) -> (sum over the samples, not yet divided; its gradient). The gradient is that with
+# respect to the outputs Y for squared errors, and to the logits Z for cross-entropies.
+
+
+def squared_error(Z: np.ndarray, Y: np.ndarray, T: np.ndarray) -> tuple[float, np.ndarray]:
+    """``sum (Y - T)^2`` and ``2 (Y - T)``."""
+    E = Y - T
+    return _sum(E * E), 2 * E
+
+
+def binary_crossentropy(Z: np.ndarray, Y: np.ndarray, T: np.ndarray) -> tuple[float, np.ndarray]:
+    """``sum T softplus(-Z) + (1 - T) softplus(Z)`` and ``Y - T``."""
+    tail = np.log1p(np.exp(-np.abs(Z)))  # softplus(Z) = max(Z, 0) + tail
+    terms = T * (np.maximum(-Z, 0) + tail) + (1 - T) * (np.maximum(Z, 0) + tail)
+    return _sum(terms), Y - T
+
+
+def categorical_crossentropy(
+    Z: np.ndarray, Y: np.ndarray, T: np.ndarray
+) -> tuple[float, np.ndarray]:
+    """``sum T (logsumexp(Z) - Z)`` and ``Y - T``."""
+    below, tail = _below_maximum(Z)
+    return _sum(T * below) + _sum(T.sum(axis=1) * tail), Y - T
+
+
+def sparse_categorical_crossentropy(
+    Z: np.ndarray, Y: np.ndarray, labels: np.ndarray
+) -> tuple[float, np.ndarray]:
+    """Categorical cross-entropy of the one-hot rows that integer labels stand for."""
+    below, tail = _below_maximum(Z)
+    at = np.arange(len(labels)), labels
+    G = Y.copy()
+    G[at] -= 1
+    return _sum(below[at] + tail), G
+
+
+def _below_maximum(Z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """``max(Z) - Z`` and ``logsumexp(Z) - max(Z)`` by rows, the latter exact when it is tiny."""
+    below = Z.max(axis=1, keepdims=True) - Z
+    E = np.exp(-below)
+    E[np.arange(len(Z)), Z.argmax(axis=1)] = 0
+    return below, np.log1p(E.sum(axis=1))
+
+
+def _sum(terms: np.ndarray) -> float:
+    return float(terms.sum(dtype=np.float64))
+
+
+LOSSES: dict[str, Callable[..., tuple[float, np.ndarray]]] = {
+    "half_sum_squared_error": squared_error,
+    "mean_squared_error": squared_error,
+    "binary_crossentropy": binary_crossentropy,
+    "categorical_crossentropy": categorical_crossentropy,
+    "sparse_categorical_crossentropy": sparse_categorical_crossentropy,
+}
+
+
+# ---------------------------------------------------------------------------------------- the walk
+
+
+class DenseLayer:
+    """One dense layer, on views of its parameters W, b and of their gradients dW, db."""
+
+    def __init__(self, row: Row, W: np.ndarray, b: np.ndarray, dW: np.ndarray, db: np.ndarray):
+        self.W, self.b, self.dW, self.db = W, b, dW, db
+        self.slope = row.slope
+        self._forward, self._backward = ACTIVATIONS[row.activation]
+
+    def forward(self, X: np.ndarray) -> np.ndarray:
+        """``Y = activation(X W + b)``; keeps X, Z and Y for the way back."""
+        self.X = X
+        self.Z = X @ self.W + self.b
+        self.Y = self._forward(self.Z, self.slope)
+        return self.Y
+
+    def through_activation(self, G: np.ndarray) -> np.ndarray:
+        """``D = dLoss/dZ`` from ``G = dLoss/dY``."""
+        return self._backward(G, self.Y, self.slope)
+
+    def backward(self, D: np.ndarray) -> None:
+        """``dW = X^T D``, ``db = sum D``."""
+        np.matmul(self.X.T, D, out=self.dW)
+        D.sum(axis=0, out=self.db)
+
+
+class Net:
+    """The engine in NumPy: forward, loss, backward, update, batch after batch.
+
+    Parameters
+    ----------
+    rows : list of Row
+        The layers, first to last.
+    loss : str
+        Name of the loss.
+    optimizer : SGD
+    params : ndarray of shape (size,)
+        The flat block of parameters, float32 or float64; trained in place.
+    prepare : Prepare
+        Turns a user's arrays into ready ones, or raises.
+    n_threads : int
+        For the compiled engine's sake; NumPy decides by itself.
+    """
+
+    def __init__(
+        self,
+        rows: Sequence[Row],
+        loss: str,
+        optimizer: SGD,
+        params: np.ndarray,
+        prepare: validation.Prepare,
+        n_threads: int,
+    ) -> None:
+        self._params = params
+        self._gradients = np.zeros_like(params)
+        pieces = parameters.views(rows, params)
+        gradients = parameters.views(rows, self._gradients)
+        self._layers = [
+            DenseLayer(row, *pieces[2 * i : 2 * i + 2], *gradients[2 * i : 2 * i + 2])
+            for i, row in enumerate(rows)
+        ]
+        self._optimizer = optimizer
+        self._prepare = prepare
+        self._loss = losses.LOSSES[loss]
+        self._loss_function = LOSSES[loss]
+
+    @property
+    def workspace_bytes(self) -> int:
+        """Memory held beside the parameters: the gradients."""
+        return self._gradients.nbytes
+
+    def train(
+        self,
+        X: np.ndarray,
+        y: np.ndarray,
+        batch_size: int,
+        orders: np.ndarray | None,
+        results: np.ndarray,
+    ) -> None:
+        """Train ``len(results)`` epochs on ready arrays.
+
+        Parameters
+        ----------
+        X, y : ndarray
+            Ready arrays, as `Prepare` returns them.
+        batch_size : int
+            Samples per update; the last batch of an epoch may be smaller.
+        orders : None or ndarray of shape (epochs, m), intp
+            The order of the samples in each epoch; None: as they stand.
+        results : ndarray of shape (epochs, 2), float64
+            Filled with each epoch's loss and accuracy (nan if it is not a classification).
+        """
+        for epoch in range(len(results)):
+            order = None if orders is None else orders[epoch]
+            results[epoch] = self._train_epoch(X, y, batch_size, order)
+
+    def step(self, X: Any, y: Any) -> float:
+        """One update with all of X as the batch; returns the loss before it."""
+        X, y = self._prepare.pair(X, y)
+        total, _ = self._train_batch(X, y)
+        return total / self._normalizer(len(X))
+
+    def predict(self, X: Any, out: np.ndarray | None = None) -> np.ndarray:
+        """Outputs of shape (m, n), into `out` if it is given."""
+        X, _ = self._prepare(X)
+        return self._into(out, self._forward(X))
+
+    def predict_one(self, x: Any, out: np.ndarray | None = None) -> np.ndarray:
+        """Outputs of shape (n,) for one sample x of shape (k,), into `out` if it is given."""
+        return self._into(out, self._forward(self._prepare.sample(x)[np.newaxis])[0])
+
+    def evaluate(self, X: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+        """Loss and accuracy (nan if it is not a classification) on ready arrays."""
+        self._forward(X)
+        total, _ = self._loss_and_gradient(y)
+        return self._means(total, self._count_correct(y), len(X))
+
+    def gradients(self, X: np.ndarray, y: np.ndarray, block: np.ndarray) -> float:
+        """Write the gradients into a flat block laid out as the parameters; returns the loss."""
+        self._forward(X)
+        total = self._backward(y)
+        block[:] = self._gradients
+        return total / self._normalizer(len(X))
+
+    def reset_optimizer(self) -> None:
+        """Forget the optimiser's state; gradient descent has none."""
+
+    # ----------------------------------------------------------------------------------- the parts
+
+    def _train_epoch(
+        self, X: np.ndarray, y: np.ndarray, batch_size: int, order: np.ndarray | None
+    ) -> tuple[float, float]:
+        total, correct = 0.0, 0.0
+        for start in range(0, len(X), batch_size):
+            batch: Any = slice(start, start + batch_size)
+            if order is not None:
+                batch = order[batch]
+            batch_total, batch_correct = self._train_batch(X[batch], y[batch])
+            total += batch_total
+            correct += batch_correct
+        return self._means(total, correct, len(X))
+
+    def _train_batch(self, X: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+        """One update; sum of the losses and number of correct outputs before it."""
+        self._forward(X)
+        total = self._backward(y)
+        correct = self._count_correct(y)
+        self._update()
+        return total, correct
+
+    def _forward(self, X: np.ndarray) -> np.ndarray:
+        for layer in self._layers:
+            X = layer.forward(X)
+        return X
+
+    def _backward(self, y: np.ndarray) -> float:
+        """Fill the gradients from the last forward pass; returns the sum of the losses.
+
+        ``D`` of the last layer comes from the loss; that of a layer below is
+        ``(D W^T) * activation'(Z)``.
+        """
+        total, G = self._loss_and_gradient(y)
+        last = self._layers[-1]
+        G /= self._normalizer(len(y))
+        D = G if self._loss.is_classification else last.through_activation(G)
+        last.backward(D)
+        for above, layer in zip(self._layers[:0:-1], self._layers[-2::-1], strict=True):
+            D = layer.through_activation(D @ above.W.T)
+            layer.backward(D)
+        return total
+
+    def _update(self) -> None:
+        """Gradient descent on the whole flat block at once: ``w -= learning_rate * dw``."""
+        self._params -= self._optimizer.learning_rate * self._gradients
+
+    def _loss_and_gradient(self, y: np.ndarray) -> tuple[float, np.ndarray]:
+        last = self._layers[-1]
+        return self._loss_function(last.Z, last.Y, y)
+
+    def _count_correct(self, y: np.ndarray) -> float:
+        """Number of samples (of single outputs, if each decides by itself) that are right."""
+        Y = self._layers[-1].Y
+        if not self._loss.is_classification:
+            return np.nan
+        if self._loss.is_binary:
+            return float(np.count_nonzero((Y > 0.5) == (y > 0.5)))
+        labels = y if y.ndim == 1 else y.argmax(axis=1)
+        return float(np.count_nonzero(Y.argmax(axis=1) == labels))
+
+    def _means(self, total: float, correct: float, m: int) -> tuple[float, float]:
+        n_decisions = m * self._layers[-1].b.size if self._loss.is_binary else m
+        return total / self._normalizer(m), correct / n_decisions
+
+    def _normalizer(self, m: int) -> float:
+        return self._loss.normalizer(m, self._layers[-1].b.size)
+
+    @staticmethod
+    def _into(out: np.ndarray | None, values: np.ndarray) -> np.ndarray:
+        if out is None:
+            return values
+        validation.check_out(out, values.shape, values.dtype)[...] = values
+        return out
+
+
+# ------------------------------------------------------------------------------------- the network
+
+
+class Sequential(network.Sequential):
+    """A sequence of layers trained by NumPy; see `fusedelta.Sequential`, whose API it has."""
+
+    _engine_type = Net
+
+
+load = Sequential.load

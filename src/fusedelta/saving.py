@@ -1,0 +1,211 @@
+"""Networks in files: a JSON header and plain arrays, as ``.npz`` or ``.safetensors``. Never pickle.
+
+The header holds the format's version, layers, loss, optimiser, dtype, seed, the state of the
+shuffling generator (so that a loaded network goes on as the saved one would), and the user's own
+metadata. The arrays are ``layers.<i>.W`` of shape (inputs, outputs) and ``layers.<i>.b``. A file is
+written beside its place and then moved there, so that a crash never leaves half of one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from fusedelta import validation
+from fusedelta.activations import LeakyReLU
+from fusedelta.initializers import INITIALIZERS
+from fusedelta.layers import Dense
+from fusedelta.optimizers import OPTIMIZERS
+
+if TYPE_CHECKING:
+    from fusedelta.network import Sequential
+
+    Net = TypeVar("Net", bound=Sequential)
+
+__all__ = ["load", "save"]
+
+FORMAT = "fusedelta"
+VERSION = 1
+
+#: Every value object that a header may hold, by the name it has there.
+KINDS: dict[str, type[Any]] = {
+    "dense": Dense,
+    "leaky_relu": LeakyReLU,
+    **INITIALIZERS,
+    **OPTIMIZERS,
+}
+NAMES = {cls: name for name, cls in KINDS.items()}
+
+
+def save(path: str | os.PathLike[str], net: Sequential, metadata: dict[str, Any]) -> None:
+    """Write a network; see `fusedelta.Sequential.save`."""
+    write, _ = _file_format(path)
+    header = json.dumps({**_describe(net), "metadata": _checked_metadata(metadata)})
+    names = _array_names(len(net.layers))
+    arrays = dict(zip(names, net.get_weights(), strict=True))
+    with _replacing(Path(path)) as temporary:
+        write(temporary, header, arrays)
+
+
+def load(path: str | os.PathLike[str], cls: type[Net]) -> Net:
+    """Read a network into a class of networks; see `fusedelta.Sequential.load`."""
+    _, read = _file_format(path)
+    try:
+        header, arrays = read(Path(path))
+        return _rebuild(json.loads(header), arrays, cls)
+    except (OSError, ImportError):
+        raise
+    except Exception as error:  # whatever damaged bytes make the readers say
+        raise ValueError(f"{os.fspath(path)}: not a readable fusedelta model: {error}") from error
+
+
+# ------------------------------------------------------------------------------------ the header
+
+
+def _describe(net: Sequential) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "layers": [_encode(layer) for layer in net.layers],
+        "loss": net.loss,
+        "optimizer": _encode(net.optimizer),
+        "dtype": net.dtype.name,
+        "seed": net.seed,
+        "shuffle": net.shuffle_state,
+    }
+
+
+def _rebuild(header: dict[str, Any], arrays: dict[str, np.ndarray], cls: type[Net]) -> Net:
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        raise ValueError("its header is not that of a model")
+    if header["version"] != VERSION:
+        raise ValueError(f"it has format version {header['version']}; expected {VERSION}")
+    layers = [_decode(layer) for layer in header["layers"]]
+    weights = [arrays[name] for name in _array_names(len(layers))]
+    _check_shapes(layers, weights)
+    net = cls(
+        layers,
+        header["loss"],
+        _decode(header["optimizer"]),
+        input_shape=weights[0].shape[:1],
+        dtype=header["dtype"],
+        seed=header["seed"],
+    )
+    net.set_weights(weights)
+    net.shuffle_state = header["shuffle"]
+    net.metadata = header["metadata"]
+    return net
+
+
+def _encode(value: Any) -> Any:
+    """A value object as a dict of its name and fields; anything simpler as it is."""
+    if type(value) not in NAMES:
+        return value
+    fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    return {"name": NAMES[type(value)], **{key: _encode(field) for key, field in fields.items()}}
+
+
+def _decode(value: Any) -> Any:
+    """What `_encode` was given; the objects check their fields themselves."""
+    if not isinstance(value, dict):
+        return value
+    fields = {key: _decode(field) for key, field in value.items() if key != "name"}
+    return KINDS[value["name"]](**fields)
+
+
+def _checked_metadata(metadata: Any) -> dict[str, Any]:
+    if not isinstance(metadata, dict):
+        raise TypeError(f"metadata: expected a dict, got {validation.shown(metadata)}")
+    try:
+        json.dumps(metadata, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"metadata: expected what JSON can hold: {error}") from None
+    return metadata
+
+
+# ------------------------------------------------------------------------------------ the arrays
+
+
+def _array_names(n_layers: int) -> list[str]:
+    return [f"layers.{i}.{name}" for i in range(n_layers) for name in ("W", "b")]
+
+
+def _check_shapes(layers: list[Dense], weights: list[np.ndarray]) -> None:
+    """Before anything of a header's sizes is allocated."""
+    n_inputs = len(weights[0])
+    for i, layer in enumerate(layers):
+        shapes = weights[2 * i].shape, weights[2 * i + 1].shape
+        if shapes != ((n_inputs, layer.units), (layer.units,)):
+            raise ValueError(f"its layer {i} is {layer}, but its arrays have shapes {shapes}")
+        n_inputs = layer.units
+
+
+# ------------------------------------------------------------------------------------- the files
+
+
+def _write_npz(path: Path, header: str, arrays: dict[str, np.ndarray]) -> None:
+    np.savez(path, header=np.array(header), **arrays)
+
+
+def _read_npz(path: Path) -> tuple[str, dict[str, np.ndarray]]:
+    with path.open("rb") as file:
+        if not zipfile.is_zipfile(file):
+            raise ValueError("it is no .npz archive, or a truncated one")
+        file.seek(0)
+        with np.load(file, allow_pickle=False) as archive:
+            arrays = dict(archive)
+    return str(arrays.pop("header")), arrays
+
+
+def _write_safetensors(path: Path, header: str, arrays: dict[str, np.ndarray]) -> None:
+    from safetensors.numpy import save_file
+
+    save_file(arrays, path, {FORMAT: header})
+
+
+def _read_safetensors(path: Path) -> tuple[str, dict[str, np.ndarray]]:
+    from safetensors import safe_open
+
+    with safe_open(path, framework="numpy") as file:
+        metadata = file.metadata() or {}
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    return metadata.get(FORMAT, "null"), arrays
+
+
+_FORMATS: dict[str, tuple[Callable[..., None], Callable[..., Any]]] = {
+    ".npz": (_write_npz, _read_npz),
+    ".safetensors": (_write_safetensors, _read_safetensors),
+}
+
+
+def _file_format(path: str | os.PathLike[str]) -> tuple[Callable[..., None], Callable[..., Any]]:
+    """How to write and read a file of that name."""
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(f"path: expected a str or a path, got {validation.shown(path)}")
+    suffix = Path(path).suffix
+    if suffix not in _FORMATS:
+        raise ValueError(
+            f"path: expected a name that ends in {' or '.join(_FORMATS)}, got {os.fspath(path)!r}"
+        )
+    return _FORMATS[suffix]
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """A name beside `path` to write to; moved to `path` at the end, removed after an error."""
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    try:
+        yield temporary
+        temporary.replace(path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from error
+    finally:
+        temporary.unlink(missing_ok=True)

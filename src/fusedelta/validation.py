@@ -1,0 +1,337 @@
+"""The one place that turns what users give into what the engines take, or says what is wrong.
+
+Every error names the argument, what was given and what was expected. Nothing here changes anything:
+an array that is ready passes as it is, any other is copied once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from fusedelta.losses import Loss
+
+__all__ = [
+    "Prepare",
+    "boolean",
+    "check_out",
+    "check_weights",
+    "choice",
+    "float_dtype",
+    "input_shape",
+    "integer",
+    "number",
+    "seed",
+    "shown",
+]
+
+DTYPES = ("float32", "float64")
+
+#: How far from 1 the sum of a row of class probabilities may be.
+SUM_TOLERANCE = 1e-3
+
+
+# ------------------------------------------------------------------------------------- single values
+
+
+def shown(value: Any) -> str:
+    """A value as an error message shows it: short, with its type."""
+    if isinstance(value, np.ndarray):
+        return f"an array of shape {value.shape} and dtype {value.dtype}"
+    text = repr(value)
+    text = text if len(text) <= 60 else text[:57] + "..."
+    return f"{text} ({type(value).__name__})"
+
+
+def integer(name: str, value: Any, minimum: int = 1) -> int:
+    """`value` as an int of at least `minimum`; bools and floats are no integers here."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, Integral):
+        raise TypeError(f"{name}: expected an integer >= {minimum}, got {shown(value)}")
+    if value < minimum:
+        raise ValueError(f"{name}: expected an integer >= {minimum}, got {value}")
+    return int(value)
+
+
+def number(
+    name: str, value: Any, *, above: float | None = None, minimum: float | None = None
+) -> float:
+    """`value` as a finite float, above or at least a bound where one is given."""
+    expected = "a finite number"
+    if above is not None:
+        expected += f" above {above:g}"
+    if minimum is not None:
+        expected += f" >= {minimum:g}"
+    if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
+        raise TypeError(f"{name}: expected {expected}, got {shown(value)}")
+    too_low = (above is not None and value <= above) or (minimum is not None and value < minimum)
+    if too_low or not math.isfinite(value):
+        raise ValueError(f"{name}: expected {expected}, got {value}")
+    return float(value)
+
+
+def boolean(name: str, value: Any) -> bool:
+    """`value` as a bool."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name}: expected True or False, got {shown(value)}")
+    return bool(value)
+
+
+def choice(name: str, value: Any, choices: Iterable[Any]) -> Any:
+    """`value`, if it is one of the choices."""
+    choices = list(choices)
+    listed = ", ".join(map(repr, choices))
+    if not isinstance(value, type(choices[0])):
+        raise TypeError(f"{name}: expected one of {listed}; got {shown(value)}")
+    if value not in choices:
+        raise ValueError(f"{name}: expected one of {listed}; got {value!r}")
+    return value
+
+
+def seed(value: Any) -> int | None:
+    """A seed: None, or an int >= 0."""
+    return None if value is None else integer("seed", value, minimum=0)
+
+
+def float_dtype(value: Any) -> np.dtype:
+    """The dtype of a network: float32 or float64, by name or as NumPy's type."""
+    try:
+        dtype = np.dtype(value)
+    except TypeError:
+        dtype = None
+    if value is None or dtype is None or dtype.name not in DTYPES or not dtype.isnative:
+        raise ValueError(f"dtype: expected 'float32' or 'float64', got {shown(value)}")
+    return dtype
+
+
+def input_shape(value: Any) -> int | None:
+    """Number of inputs from an input shape such as ``(2,)``; None if it is None."""
+    if value is None:
+        return None
+    if not isinstance(value, tuple | list) or len(value) != 1:
+        raise ValueError(
+            f"input_shape: expected a tuple of one integer such as (2,), got {shown(value)}"
+        )
+    return integer("input_shape[0]", value[0])
+
+
+# ------------------------------------------------------------------------------------------ arrays
+
+
+def check_weights(
+    weights: Sequence[Any], shapes: Sequence[tuple[int, ...]], dtype: np.dtype
+) -> list[np.ndarray]:
+    """Weights as ready arrays: right in number, in shapes, finite.
+
+    Parameters
+    ----------
+    weights : sequence of array_like
+        ``[W0, b0, W1, b1, ...]``.
+    shapes : sequence of tuple
+        The expected shapes.
+    dtype : numpy.dtype
+        The network's.
+
+    Raises
+    ------
+    TypeError, ValueError
+        With the index of the first array that is wrong.
+    """
+    if not isinstance(weights, list | tuple):
+        raise TypeError(f"weights: expected a list of arrays, got {shown(weights)}")
+    if len(weights) != len(shapes):
+        raise ValueError(
+            f"weights: expected {len(shapes)} arrays (W and b of each layer), got {len(weights)}"
+        )
+    return [
+        _weight(f"weights[{i}]", weight, shape, dtype)
+        for i, (weight, shape) in enumerate(zip(weights, shapes, strict=True))
+    ]
+
+
+def _weight(name: str, weight: Any, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    array = _numbers(name, weight)
+    if array.shape != shape:
+        raise ValueError(f"{name}: expected shape {shape}, got {array.shape}")
+    return _ready(name, array, dtype)
+
+
+def check_out(out: Any, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """`out`, if results of that shape and dtype can be written into it.
+
+    Raises
+    ------
+    TypeError
+        If it is not an array of the network's dtype.
+    ValueError
+        If it has another shape, or is not C-contiguous, aligned and writable.
+    """
+    expected = f"expected a C-contiguous, writable array of shape {shape} and dtype {dtype}"
+    if not isinstance(out, np.ndarray) or out.dtype != dtype:
+        raise TypeError(f"out: {expected}; got {shown(out)}")
+    if out.shape != shape:
+        raise ValueError(f"out: {expected}; got shape {out.shape}")
+    if not out.flags.carray:
+        raise ValueError(f"out: {expected}; got one that is read-only or not C-contiguous")
+    return out
+
+
+@dataclass(frozen=True)
+class Prepare:
+    """Turns a user's X and y into arrays that an engine can use as they are.
+
+    Parameters
+    ----------
+    n_inputs : int or None
+        Number of features that X must have; None: any number.
+    n_outputs : int
+        Number of units of the output layer.
+    dtype : numpy.dtype
+        The network's dtype.
+    loss : Loss
+        Says what y holds.
+    """
+
+    n_inputs: int | None
+    n_outputs: int
+    dtype: np.dtype
+    loss: Loss
+
+    def __call__(self, X: Any, y: Any = None) -> tuple[np.ndarray, np.ndarray | None]:
+        """X of shape (m, k) and y, checked and converted; without y only X.
+
+        Returns
+        -------
+        X : ndarray of shape (m, k)
+            C-contiguous, aligned, finite, of the network's dtype; `X` itself if it is so already.
+        y : ndarray of shape (m, n), or (m,) int64 labels for sparse categorical cross-entropy
+
+        Raises
+        ------
+        TypeError
+            If the data are not numbers.
+        ValueError
+            If a shape, a length or a value is wrong.
+        """
+        return (self._inputs(X), None) if y is None else self.pair(X, y)
+
+    def pair(self, X: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
+        """X and y as a call returns them, where y is not optional."""
+        X = self._inputs(X)
+        return X, self._targets(y, len(X))
+
+    def sample(self, x: Any) -> np.ndarray:
+        """One sample x of shape (k,), checked and converted like X."""
+        array = _numbers("x", x)
+        if array.shape != (self.n_inputs,):
+            raise ValueError(
+                f"x: expected one sample of shape ({self.n_inputs},), got {array.shape}"
+            )
+        return _ready("x", array, self.dtype)
+
+    def _inputs(self, X: Any) -> np.ndarray:
+        array = _numbers("X", X)
+        features = "features" if self.n_inputs is None else self.n_inputs
+        expected = f"X: expected shape (samples, {features})"
+        if array.ndim != 2:
+            raise ValueError(f"{expected}, got {array.shape}")
+        if len(array) == 0:
+            raise ValueError(f"{expected} with at least one sample, got {array.shape}")
+        if array.shape[1] == 0 or self.n_inputs not in (None, array.shape[1]):
+            raise ValueError(f"{expected}, got {array.shape}")
+        return _ready("X", array, self.dtype)
+
+    def _targets(self, y: Any, m: int) -> np.ndarray:
+        array = _numbers("y", y)
+        if array.ndim and len(array) != m:
+            raise ValueError(f"y: expected as many targets as X has samples, {m}, got {len(array)}")
+        if self.loss.targets == "labels":
+            return _labels(array, m, self.n_outputs)
+        array = _ready("y", self._columns(array, m), self.dtype)
+        if self.loss.targets == "probabilities":
+            _check_probabilities(array)
+        elif self.loss.targets == "distributions":
+            _check_distributions(array)
+        return array
+
+    def _columns(self, array: np.ndarray, m: int) -> np.ndarray:
+        """Targets of shape (m, n); (m,) is accepted where n is 1."""
+        if self.n_outputs == 1 and array.shape == (m,):
+            return array.reshape(m, 1)
+        if array.shape == (m, self.n_outputs):
+            return array
+        hint = ""
+        if self.loss.targets == "distributions" and array.size == m:
+            hint = "; for integer labels use loss 'sparse_categorical_crossentropy'"
+        raise ValueError(f"y: expected shape ({m}, {self.n_outputs}), got {array.shape}{hint}")
+
+
+def _numbers(name: str, data: Any) -> np.ndarray:
+    """Anything array-like as an array of real numbers."""
+    try:
+        array = np.asarray(data)
+    except ValueError as error:
+        raise ValueError(f"{name}: expected a rectangular array of numbers: {error}") from None
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{name}: expected real numbers, got dtype {array.dtype}")
+    return array
+
+
+def _ready(name: str, array: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """C-contiguous, aligned, finite and of the dtype; the array itself if it is so already."""
+    with np.errstate(over="ignore"):
+        ready = np.require(array, dtype, ["C_CONTIGUOUS", "ALIGNED"])
+    finite = np.isfinite(ready)
+    if not finite.all():
+        at = np.unravel_index(finite.argmin(), finite.shape)
+        raise ValueError(f"{name}: {_not_finite(array[at], dtype)} at {_place(at)}")
+    return ready
+
+
+def _not_finite(value: Any, dtype: np.dtype) -> str:
+    if np.isfinite(value):
+        return f"expected numbers within the range of {dtype}, got {value}"
+    return f"expected finite numbers, got {value}"
+
+
+def _place(at: tuple[Any, ...]) -> str:
+    return ", ".join(f"{axis} {i}" for axis, i in zip(("row", "column"), at, strict=False))
+
+
+def _check_probabilities(y: np.ndarray) -> None:
+    outside = (y < 0) | (y > 1)
+    if outside.any():
+        at = np.unravel_index(outside.argmax(), y.shape)
+        raise ValueError(f"y: expected values in 0 to 1, got {y[at]} at {_place(at)}")
+
+
+def _check_distributions(y: np.ndarray) -> None:
+    negative = y < 0
+    if negative.any():
+        at = np.unravel_index(negative.argmax(), y.shape)
+        raise ValueError(f"y: expected values >= 0, got {y[at]} at {_place(at)}")
+    sums = y.sum(axis=1, dtype=np.float64)
+    off = abs(sums - 1) > SUM_TOLERANCE
+    if off.any():
+        row = off.argmax()
+        raise ValueError(f"y: expected rows that sum to 1, got {sums[row]:.6g} in row {row}")
+
+
+def _labels(array: np.ndarray, m: int, n: int) -> np.ndarray:
+    """Integer labels of shape (m,); (m, 1) is accepted."""
+    if array.shape not in ((m,), (m, 1)):
+        hint = (
+            "; for one-hot targets use loss 'categorical_crossentropy'" if array.ndim == 2 else ""
+        )
+        raise ValueError(f"y: expected labels of shape ({m},), got {array.shape}{hint}")
+    array = array.reshape(m)
+    wrong = ~((array >= 0) & (array < n) & (array == np.floor(array)))
+    if wrong.any():
+        row = wrong.argmax()
+        raise ValueError(f"y: expected integer labels 0 to {n - 1}, got {array[row]} at row {row}")
+    return np.require(array, np.int64, ["C_CONTIGUOUS", "ALIGNED"])
