@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib import import_module
 from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from fusedelta.history import History
     from fusedelta.network import Sequential
 
-__all__ = ["draw_classifier", "draw_history", "require_matplotlib"]
+__all__ = ["check_path", "draw_classifier", "draw_history"]
 
 BLUE, ORANGE, INK = "#0072b2", "#d55e00", "#333333"  # told apart with any colour vision: Okabe, Ito
 DPI = 200
@@ -45,18 +46,24 @@ STYLE = {
 }
 
 
-def require_matplotlib() -> Any:
-    """Return the module matplotlib.
+def check_path(path: str | PathLike[str]) -> None:
+    """Make sure, before a long training, that a picture can be drawn to a file afterwards.
+
+    Parameters
+    ----------
+    path : path-like
+        The picture's file.
 
     Raises
     ------
     ModuleNotFoundError
-        If it is not installed, with the command that installs it.
+        If matplotlib is not installed, with the command that installs it.
+    ValueError
+        If the suffix is not one that matplotlib knows (.png, .pdf, .svg, ...).
     """
-    try:
-        return import_module("matplotlib")
-    except ModuleNotFoundError:
-        raise ModuleNotFoundError("plots need matplotlib: pip install 'fusedelta[plot]'") from None
+    known = _matplotlib("figure").Figure().canvas.get_supported_filetypes()
+    if Path(path).suffix[1:].lower() not in known:
+        raise ValueError(f"plot: expected a file ending in .{', .'.join(known)}; got '{path}'")
 
 
 def draw_history(history: History, path: str | PathLike[str], title: str) -> None:
@@ -134,13 +141,21 @@ def draw_classifier(
         figure.savefig(path)
 
 
+def _matplotlib(module: str) -> Any:
+    """Import a module of matplotlib, or say how to install it."""
+    try:
+        return import_module(f"matplotlib.{module}")
+    except ModuleNotFoundError:
+        raise ModuleNotFoundError("plots need matplotlib: pip install 'fusedelta[plot]'") from None
+
+
 def _style() -> Any:
-    return require_matplotlib().rc_context(STYLE)
+    return _matplotlib("style").context(STYLE)
 
 
 def _figure(inches: tuple[float, float], rows: int, columns: int) -> tuple[Figure, np.ndarray]:
     """Make a figure and its axes, as a flat array."""
-    figure = import_module("matplotlib.figure").Figure(inches, layout="constrained")
+    figure = _matplotlib("figure").Figure(inches, layout="constrained")
     figure.get_layout_engine().set(w_pad=0.08, h_pad=0.08, hspace=0.05, wspace=0.05)
     return figure, figure.subplots(rows, columns, squeeze=False).ravel()
 
@@ -194,7 +209,7 @@ def _draw_boundary(axes: Axes, net: Sequential, X: np.ndarray) -> None:
 
 def _colours() -> Any:
     """Return a scale from pale blue over white to pale orange."""
-    colours = import_module("matplotlib.colors").LinearSegmentedColormap
+    colours = _matplotlib("colors").LinearSegmentedColormap
     return colours.from_list("blue to orange", ["#6fb0d6", "#f7f7f7", "#e8a26f"])
 
 

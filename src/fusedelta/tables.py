@@ -164,7 +164,7 @@ def read_csv(path: str | PathLike[str]) -> Table:
     return Table(source, columns, lines)
 
 
-def load_bundled(name: str) -> tuple[Table, str]:
+def load_bundled(name: str) -> Table:
     """Return a real data set that comes with scikit-learn.
 
     Parameters
@@ -174,10 +174,8 @@ def load_bundled(name: str) -> tuple[Table, str]:
 
     Returns
     -------
-    table : Table
-        The features and, as last column, the target: names of classes, or numbers (diabetes).
-    target : str
-        The name of the target's column.
+    Table
+        The features and, as last column, "target": names of classes, or numbers (diabetes).
 
     Raises
     ------
@@ -198,7 +196,7 @@ def load_bundled(name: str) -> tuple[Table, str]:
     columns = dict(zip(map(str, data.feature_names), data.data.T, strict=True))
     labels = data.get("target_names")
     columns["target"] = data.target if labels is None else [str(labels[i]) for i in data.target]
-    return Table(name, columns, range(1, len(data.target) + 1)), "target"
+    return Table(name, columns, range(1, len(data.target) + 1))
 
 
 def write_csv(file: TextIO, columns: Mapping[str, Sequence[str]]) -> None:

@@ -1,0 +1,188 @@
+"""The command line: ``fusedelta`` or ``python -m fusedelta``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from fusedelta import __version__, activations, commands, demos, tables, validation
+
+__all__ = ["main"]
+
+EXAMPLES = """\
+examples:
+  fusedelta train --dataset digits --hidden 64,64 --save model.npz
+  fusedelta train flowers.csv --target species --hidden 32 --epochs 200 --plot curve.png
+  fusedelta predict model.npz new_flowers.csv --proba --output predicted.csv
+  fusedelta demo spiral --plot spiral.png
+  fusedelta compare
+  fusedelta compare --layers 8,64,64,4 --batch 32 --activation tanh
+"""
+
+INTERRUPTED = 130  # what shells report of a program that Ctrl-C ended
+BROKEN_PIPE = 141  # the same of one whose reader went away, such as `head`
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Arguments, by default the program's own.
+
+    Returns
+    -------
+    int
+        Exit status: 0; 2 after an error, which is one line on stderr; 130 after Ctrl-C.
+    """
+    try:
+        options = _parser().parse_args(argv)
+        options.run(options)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
+        return BROKEN_PIPE
+    except KeyboardInterrupt:
+        print("fusedelta: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except (ValueError, TypeError, OSError, ImportError, MemoryError) as error:
+        print(f"fusedelta: error: {_in_one_line(error)}", file=sys.stderr)
+        return 2
+    return 0
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are reported like all others."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ValueError(f"{message}; see {self.prog} -h")
+
+
+def _in_one_line(error: BaseException) -> str:
+    message = str(error) or type(error).__name__
+    if isinstance(error, OSError) and error.filename is not None:
+        message = f"{error.filename}: {error.strerror}"
+    return " ".join(message.split())
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="fusedelta",
+        description="Train small neural networks fast on a CPU.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"fusedelta {__version__}")
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="command")
+    for name, add_arguments in (
+        ("train", _add_train),
+        ("predict", _add_predict),
+        ("demo", _add_demo),
+        ("compare", _add_compare),
+        ("info", _add_info),
+    ):
+        run = getattr(commands, name)
+        about = run.__doc__.splitlines()[0]
+        subparser = subparsers.add_parser(
+            name,
+            help=about[0].lower() + about[1:].rstrip("."),
+            description=about,
+            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        )
+        subparser.set_defaults(run=run)
+        add_arguments(subparser)
+    return parser
+
+
+def _add_train(parser: argparse.ArgumentParser) -> None:
+    data = parser.add_argument_group("data")
+    data.add_argument(
+        "data",
+        nargs="?",
+        metavar="data.csv",
+        help="delimited text with a header; text columns become one input per value",
+    )
+    data.add_argument(
+        "--dataset", choices=tables.BUNDLED, help="real data from scikit-learn instead"
+    )
+    data.add_argument("--target", metavar="COLUMN", help="column to predict (default: the last)")
+    data.add_argument("--drop", metavar="A,B", type=_names, default=[], help="columns to leave out")
+    data.add_argument(
+        "--task",
+        choices=("classification", "regression"),
+        help="by default texts and few-valued integers are classes, other numbers quantities",
+    )
+    data.add_argument(
+        "--validation", metavar="PART", type=float, default=0.2, help="part of the rows held out"
+    )
+    net = parser.add_argument_group("network")
+    net.add_argument(
+        "--hidden", metavar="A,B", type=_sizes, default=[64, 32], help="units of the hidden layers"
+    )
+    net.add_argument("--activation", choices=_hidden_activations(), default="relu", help="theirs")
+    _add_dtype(net, "float32")
+    training = parser.add_argument_group("training")
+    training.add_argument("--epochs", type=int, default=50, help="passes over the data")
+    training.add_argument("--batch-size", type=int, default=32, help="rows per step")
+    training.add_argument("--lr", type=float, default=0.05, help="learning rate")
+    training.add_argument("--seed", type=int, default=0, help="of split, weights and shuffles")
+    output = parser.add_argument_group("output")
+    output.add_argument("--save", metavar="FILE", help="model: .npz or .safetensors")
+    output.add_argument("--plot", metavar="FILE", help="learning curve: .png, .pdf or .svg")
+    output.add_argument("--quiet", action="store_true", help="no progress")
+
+
+def _add_predict(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="model.npz", help="what train --save wrote")
+    parser.add_argument("data", metavar="new.csv", help="has the features' columns, in any order")
+    parser.add_argument("--proba", action="store_true", help="add each class's probability")
+    parser.add_argument("--output", metavar="FILE", help="write to a file, not to the terminal")
+
+
+def _add_demo(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", choices=demos.DEMOS, help="which network")
+    parser.add_argument("--plot", metavar="FILE", help="picture: .png, .pdf or .svg")
+    parser.add_argument("--seed", type=int, help="of data and weights (default: the text's)")
+    _add_dtype(parser, "float64")
+
+
+def _add_compare(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("names", nargs="*", metavar="demo", help="demo networks (default: all)")
+    parser.add_argument("--layers", metavar="A,B,C", type=_sizes, help="inputs, hidden, outputs")
+    parser.add_argument("--batch", type=int, default=32, help="rows per step, with --layers")
+    parser.add_argument(
+        "--activation", choices=_hidden_activations(), default="tanh", help="with --layers"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of data and weights, with --layers")
+    _add_dtype(parser, "float64")
+
+
+def _add_info(parser: argparse.ArgumentParser) -> None:
+    """Info takes no arguments."""
+
+
+def _add_dtype(parser: argparse._ActionsContainer, default: str) -> None:
+    parser.add_argument("--dtype", choices=validation.DTYPES, default=default, help="arithmetic")
+
+
+def _hidden_activations() -> list[str]:
+    return [name for name in activations.ACTIVATIONS if name != "softmax"]
+
+
+def _sizes(argument: str) -> list[int]:
+    """Parse layer sizes such as ``64,32``."""
+    try:
+        return [int(part) for part in argument.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"expected layer sizes such as 64,32; got {argument!r}"
+        ) from None
+
+
+def _names(argument: str) -> list[str]:
+    """Parse names such as ``id,remark``."""
+    return [part.strip() for part in argument.split(",")]
