@@ -1,0 +1,290 @@
+"""Reading tables, encoding their columns, dividing their rows; every error by its message."""
+
+import io
+import json
+
+import numpy as np
+import pytest
+
+from fusedelta import tables
+from fusedelta.encoding import Categorical, Encoding, Numeric, detect_task
+from fusedelta.tables import Table, load_bundled, read_csv, write_csv
+from fusedelta.tabular import split_rows
+
+
+@pytest.fixture
+def csv_file(tmp_path):
+    def write(content, encoding="utf-8"):
+        path = tmp_path / "data.csv"
+        path.write_bytes(content.encode(encoding))
+        return path
+
+    return write
+
+
+def table_of(**columns):
+    length = len(next(iter(columns.values())))
+    return Table("data.csv", columns, range(2, 2 + length))
+
+
+class TestReading:
+    @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+    def test_delimiter_is_found(self, csv_file, delimiter):
+        rows = [["a", "b", "label"], ["1", "2", "x"], ["3", "4", "y"]]
+        table = read_csv(csv_file("\n".join(delimiter.join(row) for row in rows)))
+        assert dict(table.columns) == {"a": ["1", "3"], "b": ["2", "4"], "label": ["x", "y"]}
+        assert len(table) == 2
+
+    def test_quotes_blank_lines_windows_ends_and_byte_order_mark(self, csv_file):
+        content = '\ufeff"first, or so",b\r\n\r\n"1",2\r\n"several\r\nlines",4\r\n'
+        table = read_csv(csv_file(content))
+        assert dict(table.columns) == {"first, or so": ["1", "several\r\nlines"], "b": ["2", "4"]}
+        assert table.lines == [3, 5]
+
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [
+            ("", "data.csv is empty; expected a header line and rows"),
+            ("\n\n", "data.csv is empty"),
+            ("a,b\n", "data.csv has a header but no rows"),
+            ("1,2\n3,4\n", "the first line holds numbers; expected the columns' names"),
+            ("a,,c\n1,2,3\n", "column 2 has no name in the header"),
+            ("a,b,a\n1,2,3\n", "the header names 'a' more than once"),
+            ("a,b\n1,2\n3\n", "line 3: 1 fields, but the header names 2 columns"),
+            ("a,b\n1,2,3\n", "line 2: 3 fields, but the header names 2 columns"),
+        ],
+    )
+    def test_what_is_no_table_is_refused(self, csv_file, content, message):
+        with pytest.raises(ValueError, match=message):
+            read_csv(csv_file(content))
+
+    def test_binary_and_overlong_content_is_refused(self, csv_file, tmp_path):
+        with pytest.raises(ValueError, match="is not a text file in UTF-8"):
+            read_csv(csv_file("größe,b\n1,2\n", encoding="latin-1"))
+        with pytest.raises(ValueError, match="is not a table: field larger"):
+            read_csv(csv_file("a,b\n1," + "2" * 200_000))
+        with pytest.raises(FileNotFoundError):
+            read_csv(tmp_path / "absent.csv")
+
+    def test_written_columns_read_back(self, csv_file):
+        columns = {"a, quoted": ["1", 'say "x"'], "b": ["2", "4"]}
+        buffer = io.StringIO()
+        write_csv(buffer, columns)
+        assert dict(read_csv(csv_file(buffer.getvalue())).columns) == columns
+
+
+class TestColumns:
+    def test_numbers(self):
+        table = table_of(a=["1", " 2.5 ", "-3e2"])
+        np.testing.assert_array_equal(table.numbers("a"), [1.0, 2.5, -300.0])
+
+    @pytest.mark.parametrize("missing", ["", " ", "NA", "nan", "NULL", "?", "None"])
+    def test_missing_number_is_named(self, missing):
+        with pytest.raises(
+            ValueError, match=r"^data.csv, line 4, column 'age': the value is missing$"
+        ):
+            table_of(age=["1", "2", missing]).numbers("age")
+
+    @pytest.mark.parametrize("value", ["x", "inf", "1,5"])
+    def test_what_is_no_number_is_named(self, value):
+        with pytest.raises(ValueError, match=f"line 3, column 'a': '{value}' is not a finite"):
+            table_of(a=["1", value, "2"]).numbers("a")
+
+    def test_missing_text_is_named(self):
+        with pytest.raises(ValueError, match="line 3, column 'a': the value is missing"):
+            table_of(a=["x", "  ", "y"]).texts("a")
+
+    @pytest.mark.parametrize(
+        ("values", "numeric"),
+        [
+            (["1", "2", "3"], True),
+            (["1", "", "nan"], True),
+            (["1", "2", "oops"], True),
+            (["1", "a", "b"], False),
+            (["a", "b"], False),
+            (["", "?"], False),
+        ],
+    )
+    def test_columns_of_numbers_are_recognised(self, values, numeric):
+        assert table_of(a=values).is_numeric("a") is numeric
+
+    def test_without(self):
+        table = table_of(a=["1"], b=["2"], c=["3"])
+        assert list(table.without(["a", "c"]).columns) == ["b"]
+        with pytest.raises(ValueError, match=r"data.csv has no column 'd', 'e'; its columns are"):
+            table.without(["d", "b", "e"])
+
+    def test_message_about_many_columns_is_short(self):
+        table = table_of(**{f"x{i}": ["1"] for i in range(784)})
+        with pytest.raises(ValueError, match=r"'x11' and 772 more$"):
+            table.require(["y"])
+
+
+class TestBundled:
+    @pytest.mark.parametrize(
+        ("name", "rows", "features", "task"),
+        [
+            ("breast_cancer", 569, 30, "classification"),
+            ("diabetes", 442, 10, "regression"),
+            ("digits", 1797, 64, "classification"),
+            ("iris", 150, 4, "classification"),
+            ("wine", 178, 13, "classification"),
+        ],
+    )
+    def test_real_data(self, name, rows, features, task):
+        table = load_bundled(name)
+        assert (len(table), len(table.columns) - 1) == (rows, features)
+        assert detect_task(table, "target") == task
+
+    def test_classes_have_their_names(self):
+        assert set(load_bundled("iris").texts("target")) == {"setosa", "versicolor", "virginica"}
+        assert set(load_bundled("digits").texts("target")) == set("0123456789")
+
+    def test_unknown_name(self):
+        with pytest.raises(ValueError, match="data set 'mnist' is not one of breast_cancer, "):
+            load_bundled("mnist")
+
+    def test_without_scikit_learn(self, monkeypatch):
+        def absent(name):
+            raise ModuleNotFoundError(name)
+
+        monkeypatch.setattr(tables, "import_module", absent)
+        with pytest.raises(ModuleNotFoundError, match="pip install scikit-learn"):
+            load_bundled("iris")
+
+
+class TestEncoding:
+    everything = np.arange(6)
+
+    def mixed(self):
+        return table_of(
+            size=["1", "2", "3", "4", "5", "6"],
+            colour=["red", "blue", "red", "blue", "red", "red"],
+            flat=["0.1"] * 6,
+            kind=["b", "a", "b", "a", "c", "c"],
+        )
+
+    def test_features(self):
+        encoding = Encoding.fit(self.mixed(), "kind", "classification", self.everything)
+        X = encoding.inputs(self.mixed())
+        np.testing.assert_allclose(X[:, 0].mean(), 0, atol=1e-15)
+        np.testing.assert_allclose(X[:, 0].std(), 1)
+        np.testing.assert_array_equal(X[:, 1:3], [[0, 1], [1, 0], [0, 1], [1, 0], [0, 1], [0, 1]])
+        np.testing.assert_allclose(X[:, 3], 0, atol=1e-15)  # constant
+        assert encoding.targets(self.mixed()).tolist() == [1, 0, 1, 0, 2, 2]
+        assert encoding.task == "classification"
+
+    def test_scaling_is_that_of_the_training_rows_alone(self):
+        encoding = Encoding.fit(self.mixed(), "size", "regression", np.array([0, 1, 2]))
+        assert encoding.target.mean == 2.0
+        assert encoding.targets(self.mixed()).shape == (6, 1)
+        assert encoding.task == "regression"
+
+    def test_decode_undoes_encode(self):
+        table = table_of(a=["1", "5", "9", "-3"])
+        column = Numeric.fit(table, "a", np.arange(4))
+        np.testing.assert_allclose(column.decode(column.encode(table)[:, 0]), [1, 5, 9, -3])
+
+    def test_columns_are_found_by_name_and_others_ignored(self):
+        encoding = Encoding.fit(self.mixed(), "kind", "classification", self.everything)
+        shuffled = table_of(extra=["?"], flat=["0.1"], colour=["blue"], size=["3.5"], kind=[""])
+        np.testing.assert_allclose(encoding.inputs(shuffled), [[0, 1, 0, 0]], atol=1e-15)
+
+    def test_round_trip_through_json(self):
+        for target, task in (("kind", "classification"), ("size", "regression")):
+            encoding = Encoding.fit(self.mixed(), target, task, self.everything)
+            assert Encoding.from_dict(json.loads(json.dumps(encoding.to_dict()))) == encoding
+
+    @pytest.mark.parametrize("plain", [None, {}, {"features": 3}, {"features": [], "target": {}}])
+    def test_what_is_no_encoding_is_refused(self, plain):
+        with pytest.raises(ValueError, match="was not made by `fusedelta train`"):
+            Encoding.from_dict(plain)
+
+    def test_classes_in_numerical_order(self):
+        table = table_of(digit=["10", "9", "10", "9"])
+        assert Categorical.fit(table, "digit", 10).values == ("9", "10")
+
+    @pytest.mark.parametrize(
+        ("columns", "target", "task", "message"),
+        [
+            ({"a": ["1", "2"], "b": ["x", "x"]}, "c", "classification", "has no column 'c'"),
+            ({"b": ["x", "y"]}, "b", "classification", "has no feature columns beside the target"),
+            (
+                {"a": ["1", "2"], "b": ["x", "x"]},
+                "b",
+                "classification",
+                "has the single class 'x'; expected two or more",
+            ),
+            ({"a": ["1", "2"], "b": ["3", "3"]}, "b", "regression", "'b' is always 3: nothing to"),
+            ({"a": ["u", "v"], "b": ["3", "x"]}, "b", "regression", "'x' is not a finite number"),
+            (
+                {"name": list("uvwxyz"), "b": list("001101")},
+                "b",
+                "classification",
+                "column 'name' holds 6 different texts in 6 rows, such as 'u'; "
+                "expected at most 3 categories",
+            ),
+            ({"a": ["1e308", "-1e308"], "b": ["x", "y"]}, "b", "classification", "are too large"),
+        ],
+    )
+    def test_what_cannot_be_learned_is_refused(self, columns, target, task, message):
+        table = table_of(**columns)
+        with pytest.raises(ValueError, match=message):
+            Encoding.fit(table, target, task, np.arange(len(table)))
+
+    def test_unknown_category_and_missing_column_are_named(self):
+        encoding = Encoding.fit(self.mixed(), "kind", "classification", self.everything)
+        with pytest.raises(
+            ValueError, match="line 2, column 'colour': 'green' is none of the values known: 'blue'"
+        ):
+            encoding.inputs(table_of(size=["1"], colour=["green"], flat=["0"]))
+        with pytest.raises(ValueError, match=r"data.csv has no column 'colour', 'flat'"):
+            encoding.inputs(table_of(size=["1"]))
+
+
+@pytest.mark.parametrize(
+    ("values", "task"),
+    [
+        (["yes", "no", "yes"], "classification"),
+        (["0", "1"], "classification"),
+        (["0.0", "1.0", "1.0", "2.0", "2.0", "0.0"], "classification"),
+        (["0.5", "1.5", "0.5", "1.5"], "regression"),
+        (["1", "2", "3", "4"], "regression"),
+        ([str(i) for i in range(21)] * 2, "regression"),
+        ([str(i) for i in range(20)] * 2, "classification"),
+    ],
+)
+def test_task_is_told_from_the_target(values, task):
+    assert detect_task(table_of(y=values), "y") == task
+
+
+class TestSplit:
+    labels = np.array(["a"] * 50 + ["b"] * 30 + ["c"] * 3 + ["d"])
+
+    def test_every_class_is_divided_alike(self):
+        train, held_out = split_rows(self.labels, 0.2, seed=0)
+        assert sorted([*train, *held_out]) == list(range(84))
+        counts = [int((self.labels[held_out] == label).sum()) for label in "abcd"]
+        assert counts == [10, 6, 1, 0]
+
+    def test_same_seed_same_rows(self):
+        first, again, other = (split_rows(self.labels, 0.5, seed=seed)[1] for seed in (1, 1, 2))
+        np.testing.assert_array_equal(first, again)
+        assert not np.array_equal(first, other)
+
+    def test_every_class_keeps_a_row(self):
+        train, _ = split_rows(self.labels, 0.99, seed=0)
+        assert set(self.labels[train]) == set("abcd")
+
+    def test_nothing_held_out_on_request(self):
+        train, held_out = split_rows(self.labels, 0, seed=0)
+        assert (len(train), len(held_out)) == (84, 0)
+
+    @pytest.mark.parametrize("fraction", [-0.1, 1.0, 7.0, float("nan")])
+    def test_fraction_out_of_range(self, fraction):
+        with pytest.raises(ValueError, match=r"expected a fraction of the rows in \[0, 1\)"):
+            split_rows(self.labels, fraction, seed=0)
+
+    def test_fraction_that_holds_out_nothing(self):
+        with pytest.raises(ValueError, match=r"validation=0.1 of 4 rows holds out none"):
+            split_rows(np.zeros(4), 0.1, seed=0)
