@@ -1,6 +1,6 @@
 """Builds the compiled modules; everything else about the package is said in pyproject.toml.
 
-Each ``src/fusedelta/*.pyx`` becomes one module.  Only ``_net`` links the C core (``csrc/*.c``); the
+Each ``src/fusedelta/*.pyx`` becomes one module.  Only ``_cpu`` links the C core (``csrc/*.c``); the
 others reach it through the kernel table.  A new ``.pyx`` or ``.c`` file needs no edit here.
 """
 
@@ -15,7 +15,7 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
-CORE_MODULE = "_net"
+CORE_MODULE = "_cpu"
 
 DIRECTIVES = {
     "language_level": 3,

@@ -1,0 +1,56 @@
+/* The dense layer's three passes. Shapes and contracts: kernels.h. The scratch of a row holds one panel, 64-byte aligned:
+ * PANEL_BYTES times n for backward and, where ld reaches FAR_BYTES, times k for forward and m for update. */
+#ifndef FUSEDELTA_DENSE_H
+#define FUSEDELTA_DENSE_H
+
+#include "product.h"
+#include "softmax.h"
+
+/* B's rows on pages of their own: bring the panel together, if enough rows of C share the cost. */
+INLINE enum source nearness(ptrdiff_t ld, ptrdiff_t rows)
+{
+    return ld * (ptrdiff_t)sizeof(real) >= FAR_BYTES && rows >= 4 ? COPIED : IN_PLACE;
+}
+
+static void dense_forward(const struct row *row, ptrdiff_t first, ptrdiff_t last)
+{
+    const real *W = row->W;
+    const struct product p = {
+        .a = row->X, .rs = row->ldx, .cs = 1,
+        .b = W, .ldb = row->ld, .depth = row->k,
+        .c = row->Y, .ldc = row->ld,
+        .start = W + row->k * row->ld, .finish = ACTIVATE, .act = row->act,
+    };
+    multiply(p, first, last, row->ld, nearness(row->ld, last - first), 0, row->scratch);
+    if (row->act.kind == SOFTMAX) softmax_rows(row->Y, row->n, row->ld, first, last);
+}
+
+static void dense_backward(const struct row *row, ptrdiff_t first, ptrdiff_t last)
+{
+    const struct product p = {
+        .a = row->D, .rs = row->ld, .cs = 1,
+        .b = row->W, .ldb = row->ld, .depth = row->n,
+        .c = row->Dx, .ldc = row->ldx,
+        .finish = DERIVATIVE, .act = row->act_below, .y = row->X,
+    };
+    multiply(p, first, last, row->ldx, TRANSPOSED, row->k, row->scratch);
+}
+
+static void dense_update(const struct row *row, ptrdiff_t m, ptrdiff_t first, ptrdiff_t last, double alpha, double beta)
+{
+    static const real one = 1;
+    struct product p = {
+        .a = row->X, .rs = 1, .cs = row->ldx,
+        .b = row->D, .ldb = row->ld, .depth = m,
+        .c = row->target, .ldc = row->ld,
+        .finish = ACCUMULATE, .alpha = (real)alpha, .beta = (real)beta,
+    };
+    const ptrdiff_t weights = last < row->k ? last : row->k;
+    if (first < weights) multiply(p, first, weights, row->ld, nearness(row->ld, weights - first), 0, row->scratch);
+    if (last > row->k) { /* the bias: its input is 1 */
+        p.a = &one, p.rs = p.cs = 0;
+        multiply(p, row->k, row->k + 1, row->ld, IN_PLACE, 0, NULL);
+    }
+}
+
+#endif

@@ -1,0 +1,101 @@
+/* Which tables this machine can run. Own CPUID and XGETBV: compilers' built-in probes differ, some fail silently. */
+#include "kernels.h"
+
+#include <string.h>
+
+#define TABLES(isa) extern const struct kernels kernels_##isa##_f32, kernels_##isa##_f64;
+TABLES(base)
+
+static int always(void) { return 1; }
+
+#if defined(__x86_64__) || defined(_M_X64)
+#include <cpuid.h>
+TABLES(avx2)
+TABLES(avx512)
+
+static uint64_t enabled_state(void)
+{
+    uint32_t low, high;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return (uint64_t)high << 32 | low;
+}
+
+/* The feature words: leaf 1 ecx, leaf 7 ebx, and what the operating system saves (XCR0), zero without OSXSAVE. */
+struct features {
+    unsigned ecx1, ebx7;
+    uint64_t xcr0;
+};
+
+static struct features probe(void)
+{
+    struct features f = {0, 0, 0};
+    unsigned a, b, c, d;
+    if (!__get_cpuid(1, &a, &b, &c, &d)) return f;
+    f.ecx1 = c;
+    if (__get_cpuid_count(7, 0, &a, &b, &c, &d)) f.ebx7 = b;
+    if (f.ecx1 & 1u << 27) f.xcr0 = enabled_state();
+    return f;
+}
+
+static int has_avx2(void)
+{
+    const struct features f = probe();
+    const unsigned fma_and_avx = 1u << 12 | 1u << 28;
+    return (f.ecx1 & fma_and_avx) == fma_and_avx && f.ebx7 & 1u << 5 && (f.xcr0 & 0x6) == 0x6;
+}
+
+static int has_avx512(void)
+{
+    const unsigned f_dq_bw_vl = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31;
+    const struct features f = probe();
+    return has_avx2() && (f.ebx7 & f_dq_bw_vl) == f_dq_bw_vl && (f.xcr0 & 0xe6) == 0xe6;
+}
+#endif
+
+static const struct isa {
+    int (*available)(void);
+    const struct kernels *f32, *f64;
+} isas[] = {
+#if defined(__x86_64__) || defined(_M_X64)
+    {has_avx512, &kernels_avx512_f32, &kernels_avx512_f64},
+    {has_avx2, &kernels_avx2_f32, &kernels_avx2_f64},
+#endif
+    {always, &kernels_base_f32, &kernels_base_f64},
+};
+enum { N_ISAS = sizeof isas / sizeof isas[0] };
+
+const struct kernels *fusedelta_kernels(const char *isa, size_t itemsize)
+{
+    for (int i = 0; i < N_ISAS; i++)
+        if (strcmp(isas[i].f32->isa, isa) == 0 && isas[i].available())
+            return itemsize == sizeof(float) ? isas[i].f32 : isas[i].f64;
+    return NULL;
+}
+
+void fusedelta_isas(const char *names[FUSEDELTA_MAX_ISAS + 1])
+{
+    int count = 0;
+    for (int i = 0; i < N_ISAS; i++)
+        if (isas[i].available()) names[count++] = isas[i].f32->isa;
+    names[count] = NULL;
+}
+
+const char *const *fusedelta_kernel_names(void)
+{
+    static const char *const names[] = {
+#define NAME(entry, arguments) #entry,
+        KERNELS(NAME)
+#undef NAME
+        NULL,
+    };
+    return names;
+}
+
+const char *fusedelta_compiler(void)
+{
+#if defined(__clang__)
+    return __VERSION__;
+#else
+    return "gcc " __VERSION__;
+#endif
+}

@@ -1,0 +1,18 @@
+/* AVX-512 F, DQ, VL and BW (Skylake-X, Zen 4 and later): thirty-two registers of 64 bytes. */
+#include <immintrin.h>
+#if defined(__clang__)
+#define TARGET_REGION
+#pragma clang attribute push(__attribute__((target("avx512f,avx512dq,avx512vl,avx512bw,fma"))), apply_to = function)
+#else
+#pragma GCC target("avx512f,avx512dq,avx512vl,avx512bw,fma,prefer-vector-width=512")
+#endif
+
+#define ISA avx512
+#define VECTOR_BYTES 64
+#define ACCUMULATORS 24
+#if REAL_BITS == 32
+#define INTRINSIC(op) _mm512_##op##_ps
+#else
+#define INTRINSIC(op) _mm512_##op##_pd
+#endif
+#define FMA(a, b, c) ((vec)INTRINSIC(fmadd)(a, b, c))

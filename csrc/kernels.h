@@ -1,0 +1,64 @@
+/* The kernel table: how fast a CPU does what the layers ask for.
+ *
+ * One table an instruction set and dtype, all from one source (kernels_impl.h), chosen once by dispatch.c. Scalars
+ * arrive as double and are rounded to the table's dtype.
+ *
+ * One order of rounding: every output is one chain of fused multiply-adds over its reduction index, ascending,
+ * vectorised across outputs, so tiles, vector widths, batches and threads do not change a bit of it. Sums across
+ * outputs run in 64-byte lanes, folded by halves, whatever the real width. `base` on x86-64 has no FMA and rounds
+ * twice; it equals itself only.
+ */
+#ifndef FUSEDELTA_KERNELS_H
+#define FUSEDELTA_KERNELS_H
+
+#include "net.h"
+
+#define BLOCK_BYTES 64        /* strides are multiples, matrices are aligned to it */
+#define PANEL_BYTES 512       /* the widest panel of columns that a kernel packs at a time */
+#define FAR_BYTES 4096        /* from this stride on, rows share sets of L1 and no pages: panels are packed */
+
+/* X(entry, arguments): the one list of the kernels. Rows first..last-1 let a caller split the work.
+ *
+ * dense_forward   Y = act(X W + b), samples first..last-1. X may have any stride and alignment.
+ * dense_backward  Dx = (D W^T) * act_below'(X), samples first..last-1; writes the padding of Dx as zero.
+ * dense_update    target = beta target + alpha [X 1]^T D over m samples, rows first..last-1 of (k + 1, ld). beta = 0
+ *                 does not read the target. Nothing may alias D or X.
+ * squared_error, binary_crossentropy, categorical_crossentropy
+ *                 add the batch's unscaled loss to the score, write the unscaled D. D may be Y.
+ * apply           y[i] = act(x[i]) for count values, whole blocks; kind is an activation_kind, EXP or LOG1P. x may be y.
+ * all_within      whether low <= x[i] <= high for all count values (false for NaN); any alignment.
+ */
+#define KERNELS(X)                                                                                                     \
+    X(dense_forward, (const struct row *, ptrdiff_t first, ptrdiff_t last))                                            \
+    X(dense_backward, (const struct row *, ptrdiff_t first, ptrdiff_t last))                                           \
+    X(dense_update, (const struct row *, ptrdiff_t m, ptrdiff_t first, ptrdiff_t last, double alpha, double beta))     \
+    X(squared_error, (const struct loss *, ptrdiff_t m, struct score *))                                               \
+    X(binary_crossentropy, (const struct loss *, ptrdiff_t m, struct score *))                                         \
+    X(categorical_crossentropy, (const struct loss *, ptrdiff_t m, struct score *))                                    \
+    X(apply, (int kind, double slope, const void *x, void *y, ptrdiff_t count))
+
+enum { EXP = 100, LOG1P = 101 }; /* `apply` knows these beside the activations: the tests check them */
+
+struct kernels {
+    const char *isa;
+    size_t itemsize;
+#define DECLARE(entry, arguments) void(*entry) arguments;
+    KERNELS(DECLARE)
+#undef DECLARE
+    int (*all_within)(const void *x, ptrdiff_t count, double low, double high);
+};
+
+/* The table of that name and item size (4 or 8), or NULL if this machine cannot run it or there is none. */
+const struct kernels *fusedelta_kernels(const char *isa, size_t itemsize);
+
+/* Names of the instruction sets this machine runs, best first, NULL at the end. */
+enum { FUSEDELTA_MAX_ISAS = 3 };
+void fusedelta_isas(const char *names[FUSEDELTA_MAX_ISAS + 1]);
+
+/* Name and version of the compiler. */
+const char *fusedelta_compiler(void);
+
+/* Names of the kernels in the list above, NULL at the end. */
+const char *const *fusedelta_kernel_names(void);
+
+#endif

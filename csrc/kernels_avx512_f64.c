@@ -1,0 +1,5 @@
+#if defined(__x86_64__) || defined(_M_X64)
+#define REAL_BITS 64
+#include "isa_avx512.h"
+#include "kernels_impl.h"
+#endif

@@ -1,0 +1,80 @@
+/* The program of a network: one row a layer, walked forward, then backward.
+ *
+ * Letters, here and everywhere: m samples, n outputs, k inputs; X (m, k) inputs, W (k, n) weights, b (n) biases,
+ * Y (m, n) outputs, D (m, n) deltas dLoss/dz; ld = row stride in elements. Matrices the network owns are 64-byte
+ * aligned, their strides are whole 64-byte blocks, and what lies between n and ld is padding.
+ */
+#ifndef FUSEDELTA_NET_H
+#define FUSEDELTA_NET_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum activation_kind { LINEAR, RELU, LEAKY_RELU, SIGMOID, TANH, SOFTMAX };
+
+struct activation {
+    int kind;
+    double slope; /* of leaky relu, for z <= 0 */
+};
+
+struct net;
+struct row;
+
+/* What a kind of layer does. All three work on the first m samples. */
+struct layer_ops {
+    void (*forward)(const struct net *, const struct row *, ptrdiff_t m);  /* Y = act(X W + b) */
+    void (*backward)(const struct net *, const struct row *, ptrdiff_t m); /* Dx = (D W^T) * act_below'(X) */
+    void (*update)(const struct net *, const struct row *, ptrdiff_t m, double alpha, double beta);
+                                                                           /* target = beta target + alpha X^T D */
+};
+
+struct row {
+    const struct layer_ops *ops;
+    ptrdiff_t k, n;
+    ptrdiff_t ldx;  /* row stride of X and Dx: any for the data set's X, whole 64-byte blocks above the first row */
+    ptrdiff_t ld;   /* row stride of W, Y and D: n rounded up to whole 64-byte blocks */
+    void *W;        /* (k + 1, ld): the weights; row k is the bias; padding zero */
+    void *target;   /* (k + 1, ld): what the update accumulates into: W itself for SGD, else a gradient or velocity */
+    const void *X;  /* (m, ldx) */
+    void *Y;        /* (m, ld) */
+    void *D;        /* (m, ld), padding zero */
+    void *Dx;       /* (m, ldx): the D of the row below; NULL for the first row */
+    struct activation act;       /* of Y */
+    struct activation act_below; /* of X, which is the Y of the row below */
+    void *scratch;  /* room for one panel: see dense.h */
+};
+
+struct score {
+    double sum;      /* of the loss over samples and outputs, unscaled */
+    int64_t correct; /* predictions that name the right class */
+};
+
+/* The loss and the batch as it sees it: value = value_factor sum, dLoss/dz = delta_factor D, both over m if `mean`. */
+struct loss {
+    void (*evaluate)(const struct loss *, ptrdiff_t m, struct score *); /* adds to the score, writes D */
+    double value_factor, delta_factor;
+    int mean;
+    ptrdiff_t n, ld;
+    const void *Y;         /* (m, ld): outputs; logits for the cross-entropies */
+    const void *T;         /* (m, ld): targets, or NULL where labels are given */
+    const int64_t *labels; /* (m): classes 0..n-1 */
+    void *D;               /* (m, ld): receives the unscaled deltas dLoss/dz, padding zero */
+    struct activation act; /* of Y */
+};
+
+/* An optimiser is a row too: target = beta target + alpha X^T D with alpha = rate * delta_factor, then finish. */
+struct optimizer {
+    double rate;
+    double beta;
+    void (*finish)(struct net *); /* NULL where the target is the weights themselves */
+};
+
+struct net {
+    const struct kernels *cpu;
+    ptrdiff_t n_rows;
+    struct row *rows;
+    struct loss loss;
+    struct optimizer optimizer;
+};
+
+#endif

@@ -1,0 +1,206 @@
+/* One matrix product with three uses: C(i, j) = finish(start(j) + sum over p of A(i, p) B(p, j)), p ascending.
+ *
+ *            A(i, p)           B(p, j)               C(i, j)
+ * forward    X                 W                     Y  = act(b + sum)
+ * backward   D                 W^T, panel by panel   Dx = sum * act_below'(X)
+ * update     X^T, by strides   D                     target = beta target + alpha sum
+ *
+ * A tile of up to MR x NV vectors of C stays in registers while p runs. A is read one scalar at a time, so it may have
+ * any strides; B and C are read in aligned vectors, their columns a whole number of 64-byte blocks. C aliases nothing.
+ */
+#ifndef FUSEDELTA_PRODUCT_H
+#define FUSEDELTA_PRODUCT_H
+
+#include <string.h>
+
+#include "elementary.h"
+
+enum finish { ACTIVATE, DERIVATIVE, ACCUMULATE };
+enum source { IN_PLACE, COPIED, TRANSPOSED };
+
+struct product {
+    const real *a;
+    ptrdiff_t rs, cs; /* A(i, p) = a[i * rs + p * cs] */
+    const real *b;
+    ptrdiff_t ldb;
+    ptrdiff_t depth; /* how far p runs */
+    real *c;
+    ptrdiff_t ldc;
+    const real *start; /* the row that every sum starts from, or NULL for zero */
+    enum finish finish;
+    struct activation act; /* ACTIVATE, DERIVATIVE */
+    const real *y;         /* DERIVATIVE: the activations, stride ldc */
+    real alpha, beta;      /* ACCUMULATE */
+};
+
+INLINE vec activate(int kind, real slope, vec z)
+{
+    switch (kind) {
+    case RELU: return v_max(splat(0), z);
+    case LEAKY_RELU: return v_select(z <= 0, slope * z, z);
+    case SIGMOID: return v_sigmoid(z);
+    case TANH: return v_tanh(z);
+    default: return z;
+    }
+}
+
+/* d * act'(z), from y = act(z) alone. */
+INLINE vec derive(int kind, real slope, vec y, vec d)
+{
+    switch (kind) {
+    case RELU: return v_and(y > 0, d);
+    case LEAKY_RELU: return v_select(y > 0, d, slope * d);
+    case SIGMOID: return d * (y * ((real)1 - y));
+    case TANH: return d * ((real)1 - y * y);
+    default: return d;
+    }
+}
+
+/* y = act(x) over whole vectors. Long activations run here, over values still hot in L1, not in a tile's registers. */
+static void activate_all(int kind, real slope, const real *x, real *y, ptrdiff_t count)
+{
+    switch (kind) {
+    case SIGMOID: for (ptrdiff_t j = 0; j < count; j += LANES) store(y + j, v_sigmoid(load(x + j))); break;
+    case TANH: for (ptrdiff_t j = 0; j < count; j += LANES) store(y + j, v_tanh(load(x + j))); break;
+    default: for (ptrdiff_t j = 0; j < count; j += LANES) store(y + j, activate(kind, slope, load(x + j)));
+    }
+}
+
+/* Rows i..i + MR - 1 and the first NV vectors of C. */
+INLINE void tile(const int MR, const int NV, const struct product *p, ptrdiff_t i)
+{
+    vec acc[MR][NV];
+    UNROLL for (int r = 0; r < MR; r++)
+        UNROLL for (int v = 0; v < NV; v++) acc[r][v] = p->start ? load(p->start + v * LANES) : splat(0);
+
+    const real *a = p->a + i * p->rs, *b = p->b;
+    const ptrdiff_t rs = p->rs, cs = p->cs, ldb = p->ldb;
+    for (ptrdiff_t q = p->depth; q > 0; q--, a += cs, b += ldb) {
+        vec row[NV];
+        UNROLL for (int v = 0; v < NV; v++) row[v] = load(b + v * LANES);
+        UNROLL for (int r = 0; r < MR; r++) {
+            vec x = splat(a[r * rs]);
+            UNROLL for (int v = 0; v < NV; v++) acc[r][v] = v_fma(x, row[v], acc[r][v]);
+        }
+    }
+
+#define EACH(result)                                                                                                   \
+    UNROLL for (int r = 0; r < MR; r++) UNROLL for (int v = 0; v < NV; v++)                                            \
+    {                                                                                                                  \
+        const ptrdiff_t at = (i + r) * p->ldc + v * LANES;                                                             \
+        store(p->c + at, result);                                                                                      \
+    }
+    const int kind = p->act.kind;
+    const real slope = (real)p->act.slope;
+    switch (p->finish) {
+    case ACTIVATE:
+        if (kind == RELU) EACH(activate(RELU, slope, acc[r][v]))
+        else if (kind == LEAKY_RELU) EACH(activate(LEAKY_RELU, slope, acc[r][v]))
+        else EACH(acc[r][v])
+        if (kind == SIGMOID || kind == TANH)
+            for (int r = 0; r < MR; r++) {
+                real *y = p->c + (i + r) * p->ldc;
+                activate_all(kind, slope, y, y, NV * LANES);
+            }
+        break;
+    case DERIVATIVE:
+        switch (kind) {
+        case RELU: EACH(derive(RELU, slope, load(p->y + at), acc[r][v])) break;
+        case LEAKY_RELU: EACH(derive(LEAKY_RELU, slope, load(p->y + at), acc[r][v])) break;
+        case SIGMOID: EACH(derive(SIGMOID, slope, load(p->y + at), acc[r][v])) break;
+        case TANH: EACH(derive(TANH, slope, load(p->y + at), acc[r][v])) break;
+        default: EACH(acc[r][v])
+        }
+        break;
+    case ACCUMULATE:
+        if (p->beta == 0) EACH(splat(p->alpha) * acc[r][v])
+        else if (p->beta == 1) EACH(v_fma(splat(p->alpha), acc[r][v], load(p->c + at)))
+        else EACH(v_fma(splat(p->alpha), acc[r][v], splat(p->beta) * load(p->c + at)))
+        break;
+    }
+#undef EACH
+}
+
+/* Every tile that fits the registers: TILE(rows, vectors). */
+typedef void (*tile_function)(const struct product *, ptrdiff_t i);
+#define TILE(MR, NV) static void tile_##MR##x##NV(const struct product *p, ptrdiff_t i) { tile(MR, NV, p, i); }
+TILE(1, 1) TILE(2, 1) TILE(4, 1) TILE(6, 1) TILE(12, 1)
+TILE(1, 2) TILE(2, 2) TILE(4, 2) TILE(6, 2)
+TILE(1, 4) TILE(2, 4)
+TILE(1, 8)
+#if ACCUMULATORS >= 24
+TILE(12, 2)
+TILE(4, 4) TILE(6, 4)
+TILE(2, 8)
+#define IF_24(f) f
+#else
+#define IF_24(f) NULL
+#endif
+#undef TILE
+
+static const int HEIGHTS[] = {12, 6, 4, 2, 1};
+static const int WIDTHS[] = {8, 4, 2, 1};
+static const tile_function TILES[COUNT(WIDTHS)][COUNT(HEIGHTS)] = {
+    {NULL, NULL, NULL, IF_24(tile_2x8), tile_1x8},
+    {NULL, IF_24(tile_6x4), IF_24(tile_4x4), tile_2x4, tile_1x4},
+    {IF_24(tile_12x2), tile_6x2, tile_4x2, tile_2x2, tile_1x2},
+    {tile_12x1, tile_6x1, tile_4x1, tile_2x1, tile_1x1},
+};
+
+/* One panel: all rows, the vectors of width WIDTHS[w]. */
+static void run_rows(const struct product *p, ptrdiff_t first, ptrdiff_t last, int w)
+{
+    ptrdiff_t i = first;
+    for (int h = 0; h < COUNT(HEIGHTS); h++)
+        if (TILES[w][h])
+            for (; last - i >= HEIGHTS[h]; i += HEIGHTS[h]) TILES[w][h](p, i);
+}
+
+/* The widest panel worth its registers: few rows want many columns, so that enough sums run side by side. */
+INLINE int widest(ptrdiff_t rows)
+{
+    if (rows < (ACCUMULATORS >= 24 ? 4 : 2)) return 0;
+    return rows < 4 || ACCUMULATORS >= 24 ? 1 : 2;
+}
+
+/* B(0..depth-1, 0..columns-1) := the first `valid` rows of the panel of W transposed, zeros beyond. */
+static void transpose(const real *restrict w, ptrdiff_t ldw, ptrdiff_t depth, ptrdiff_t columns, ptrdiff_t valid,
+                      real *restrict b)
+{
+    for (ptrdiff_t p = 0; p < depth; p++)
+        for (ptrdiff_t j = 0; j < columns; j++) b[p * columns + j] = j < valid ? w[j * ldw + p] : 0;
+}
+
+static void copy(const real *restrict from, ptrdiff_t ld, ptrdiff_t depth, ptrdiff_t columns, real *restrict b)
+{
+    for (ptrdiff_t p = 0; p < depth; p++) memcpy(b + p * columns, from + p * ld, (size_t)columns * sizeof(real));
+}
+
+/* Rows first..last-1 and all `columns` of C, panel by panel. B as it lies, or brought into `panel` (depth x 512 bytes)
+ * first: COPIED where its stride would thrash the TLB, TRANSPOSED for backward, with `valid` rows of W. */
+static void multiply(struct product p, ptrdiff_t first, ptrdiff_t last, ptrdiff_t columns, enum source source,
+                     ptrdiff_t valid, real *panel)
+{
+    const struct product whole = p;
+    int w = widest(last - first);
+    for (ptrdiff_t j = 0; j < columns; j += WIDTHS[w] * LANES) {
+        while (WIDTHS[w] * LANES > columns - j) w++;
+        const ptrdiff_t width = WIDTHS[w] * LANES;
+        p.b = panel;
+        p.ldb = width;
+        if (source == TRANSPOSED)
+            transpose(whole.b + j * whole.ldb, whole.ldb, p.depth, width, valid - j, panel);
+        else if (source == COPIED)
+            copy(whole.b + j, whole.ldb, p.depth, width, panel);
+        else {
+            p.b = whole.b + j;
+            p.ldb = whole.ldb;
+        }
+        p.c = whole.c + j;
+        p.start = whole.start ? whole.start + j : NULL;
+        p.y = whole.y ? whole.y + j : NULL;
+        run_rows(&p, first, last, w);
+    }
+}
+
+#endif

@@ -1,0 +1,93 @@
+/* Vectors of the dtype and width at hand, on top of GCC's and Clang's vector extensions.
+ *
+ * In: REAL_BITS (32 or 64), VECTOR_BYTES, FMA and, where the machine has them, INTRINSIC (from isa_*.h).
+ * Arithmetic and comparisons are plain operators; a comparison gives a mask, all ones or all zeros a lane.
+ */
+#ifndef FUSEDELTA_SIMD_H
+#define FUSEDELTA_SIMD_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kernels.h"
+
+#if REAL_BITS == 32
+typedef float real;
+typedef int32_t bits;
+#else
+typedef double real;
+typedef int64_t bits;
+#endif
+
+typedef real vec __attribute__((vector_size(VECTOR_BYTES), may_alias));
+typedef bits mask __attribute__((vector_size(VECTOR_BYTES), may_alias));
+typedef real loose_vec __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(real)), may_alias));
+
+enum {
+    LANES = VECTOR_BYTES / sizeof(real),
+    BLOCK = BLOCK_BYTES / sizeof(real), /* elements of a 64-byte block, and the vectors it takes */
+    WIDE = BLOCK_BYTES / VECTOR_BYTES,
+};
+
+#define INLINE static inline __attribute__((always_inline))
+#define UNROLL _Pragma("GCC unroll 32")
+
+INLINE vec load(const real *p) { return *(const vec *)p; }
+INLINE vec load_loose(const real *p) { return *(const loose_vec *)p; }
+INLINE void store(real *p, vec x) { *(vec *)p = x; }
+
+/* x in every lane. Written with minus: x + 0 would have to turn -0 into 0, a real instruction. */
+INLINE vec splat(real x) { return x - (vec){0}; }
+INLINE mask splat_bits(bits x) { return x - (mask){0}; }
+
+INLINE vec v_fma(vec a, vec b, vec c) { return FMA(a, b, c); }
+INLINE vec v_and(mask m, vec x) { return (vec)(m & (mask)x); }
+INLINE vec v_select(mask m, vec a, vec b) { return (vec)((m & (mask)a) | (~m & (mask)b)); }
+
+/* a > b ? a : b, and a < b ? a : b: a NaN in b comes through, which is why constants go first. */
+#ifdef INTRINSIC
+INLINE vec v_max(vec a, vec b) { return (vec)INTRINSIC(max)(a, b); }
+INLINE vec v_min(vec a, vec b) { return (vec)INTRINSIC(min)(a, b); }
+#else
+INLINE vec v_max(vec a, vec b) { return v_select(a > b, a, b); }
+INLINE vec v_min(vec a, vec b) { return v_select(a < b, a, b); }
+#endif
+
+INLINE mask sign_bits(void) { return splat_bits((bits)((uint64_t)1 << (REAL_BITS - 1))); }
+INLINE vec v_abs(vec x) { return (vec)((mask)x & ~sign_bits()); }
+
+/* Which of the lanes j, j + 1, ... lie below n. */
+INLINE mask lanes_below(ptrdiff_t j, ptrdiff_t n)
+{
+    mask index;
+    UNROLL for (int l = 0; l < LANES; l++) index[l] = l;
+    return index < splat_bits((bits)(n - j));
+}
+
+INLINE mask lane_is(ptrdiff_t j, ptrdiff_t at)
+{
+    mask index;
+    UNROLL for (int l = 0; l < LANES; l++) index[l] = l;
+    return index == splat_bits((bits)(at - j));
+}
+
+/* Sum and maximum of a 64-byte block of lanes, folded by halves: the same tree on every instruction set. */
+INLINE real block_sum(const vec s[WIDE])
+{
+    real lane[BLOCK];
+    UNROLL for (int w = 0; w < WIDE; w++) *(loose_vec *)(lane + w * LANES) = s[w];
+    UNROLL for (int half = BLOCK / 2; half > 0; half /= 2)
+        UNROLL for (int l = 0; l < half; l++) lane[l] += lane[l + half];
+    return lane[0];
+}
+
+INLINE real block_max(const vec s[WIDE])
+{
+    real best = s[0][0];
+    UNROLL for (int w = 0; w < WIDE; w++)
+        UNROLL for (int l = 0; l < LANES; l++)
+            best = s[w][l] > best ? s[w][l] : best;
+    return best;
+}
+
+#endif

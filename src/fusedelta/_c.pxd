@@ -1,0 +1,100 @@
+"""The one mirror of the C headers: what the fields and entries mean is said there."""
+
+from libc.stdint cimport int64_t
+from libc.stddef cimport ptrdiff_t
+
+
+cdef extern from "net.h" nogil:
+    ctypedef enum activation_kind "enum activation_kind":
+        LINEAR
+        RELU
+        LEAKY_RELU
+        SIGMOID
+        TANH
+        SOFTMAX
+
+    ctypedef struct activation_t "struct activation":
+        int kind
+        double slope
+
+    ctypedef struct net_t "struct net"
+    ctypedef struct row_t "struct row"
+    ctypedef struct loss_t "struct loss"
+    ctypedef struct kernels_t "struct kernels"
+
+    ctypedef struct layer_ops_t "struct layer_ops":
+        void (*forward)(const net_t *, const row_t *, ptrdiff_t m) noexcept nogil
+        void (*backward)(const net_t *, const row_t *, ptrdiff_t m) noexcept nogil
+        void (*update)(const net_t *, const row_t *, ptrdiff_t m, double alpha, double beta) noexcept nogil
+
+    ctypedef struct row_t "struct row":
+        const layer_ops_t *ops
+        ptrdiff_t k
+        ptrdiff_t n
+        ptrdiff_t ldx
+        ptrdiff_t ld
+        void *W
+        void *target
+        const void *X
+        void *Y
+        void *D
+        void *Dx
+        activation_t act
+        activation_t act_below
+        void *scratch
+
+    ctypedef struct score_t "struct score":
+        double sum
+        int64_t correct
+
+    ctypedef struct loss_t "struct loss":
+        void (*evaluate)(const loss_t *, ptrdiff_t m, score_t *) noexcept nogil
+        double value_factor
+        double delta_factor
+        int mean
+        ptrdiff_t n
+        ptrdiff_t ld
+        const void *Y
+        const void *T
+        const int64_t *labels
+        void *D
+        activation_t act
+
+    ctypedef struct optimizer_t "struct optimizer":
+        double rate
+        double beta
+        void (*finish)(net_t *) noexcept nogil
+
+    ctypedef struct net_t "struct net":
+        const kernels_t *cpu
+        ptrdiff_t n_rows
+        row_t *rows
+        loss_t loss
+        optimizer_t optimizer
+
+
+cdef extern from "kernels.h" nogil:
+    const int BLOCK_BYTES
+    const int PANEL_BYTES
+    const int FAR_BYTES
+    const int FUSEDELTA_MAX_ISAS
+    const int EXP
+    const int LOG1P
+
+    ctypedef struct kernels_t "struct kernels":
+        const char *isa
+        size_t itemsize
+        void (*dense_forward)(const row_t *, ptrdiff_t first, ptrdiff_t last) noexcept nogil
+        void (*dense_backward)(const row_t *, ptrdiff_t first, ptrdiff_t last) noexcept nogil
+        void (*dense_update)(const row_t *, ptrdiff_t m, ptrdiff_t first, ptrdiff_t last,
+                             double alpha, double beta) noexcept nogil
+        void (*squared_error)(const loss_t *, ptrdiff_t m, score_t *) noexcept nogil
+        void (*binary_crossentropy)(const loss_t *, ptrdiff_t m, score_t *) noexcept nogil
+        void (*categorical_crossentropy)(const loss_t *, ptrdiff_t m, score_t *) noexcept nogil
+        void (*apply)(int kind, double slope, const void *x, void *y, ptrdiff_t count) noexcept nogil
+        int (*all_within)(const void *x, ptrdiff_t count, double low, double high) noexcept nogil
+
+    const kernels_t *fusedelta_kernels(const char *isa, size_t itemsize) noexcept
+    void fusedelta_isas(const char **names) noexcept
+    const char *const *fusedelta_kernel_names() noexcept
+    const char *fusedelta_compiler() noexcept

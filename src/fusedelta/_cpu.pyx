@@ -1,0 +1,63 @@
+"""Which kernels run: the best this machine has, or those that FUSEDELTA_ISA names. The one module that links csrc."""
+
+import os
+
+from libc.stddef cimport ptrdiff_t
+
+from fusedelta._c cimport (
+    FUSEDELTA_MAX_ISAS, fusedelta_compiler, fusedelta_isas, fusedelta_kernel_names, fusedelta_kernels, kernels_t,
+)
+
+
+def available_isas():
+    """Names of the instruction sets this machine runs, best first."""
+    cdef const char *names[8]
+    assert FUSEDELTA_MAX_ISAS < 8
+    fusedelta_isas(names)
+    isas = []
+    while names[len(isas)] != NULL:
+        isas.append(names[len(isas)].decode())
+    return isas
+
+
+def compiler():
+    """Name and version of the compiler that built the kernels."""
+    return fusedelta_compiler().decode()
+
+
+def kernel_names():
+    """Names of the kernels, from the list that declares them."""
+    cdef const char *const *names = fusedelta_kernel_names()
+    kernels = []
+    while names[len(kernels)] != NULL:
+        kernels.append(names[len(kernels)].decode())
+    return kernels
+
+
+cdef const kernels_t *kernels_named(object isa, ptrdiff_t itemsize) except NULL:
+    cdef bytes name = isa.encode()
+    cdef const kernels_t *table = fusedelta_kernels(name, itemsize)
+    if table == NULL:
+        raise ValueError(f"FUSEDELTA_ISA={isa!r}: this machine runs {', '.join(available_isas())}; name one of them or none")
+    return table
+
+
+def use_isa(isa):
+    """Take the kernels of `isa` for every network made from now on; returns the name in use until now."""
+    global _current
+    kernels_named(isa, 4)
+    before, _current = _current, isa
+    return before
+
+
+def current_isa():
+    """Name of the instruction set whose kernels new networks take."""
+    return _current
+
+
+cdef const kernels_t *current_kernels(ptrdiff_t itemsize) except NULL:
+    return kernels_named(_current, itemsize)
+
+
+_current = available_isas()[0]
+use_isa(os.environ.get("FUSEDELTA_ISA") or _current)

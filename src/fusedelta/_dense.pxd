@@ -1,0 +1,3 @@
+from fusedelta._c cimport layer_ops_t
+
+cdef layer_ops_t dense_ops

@@ -1,0 +1,29 @@
+"""The dense layer: fused forward; deltas back, then weights in place.
+
+With X (m, k), W (k, n), b (n), Y and D (m, n):
+
+    forward    Y  = act(X W + b)                       one pass, nothing stored between
+    backward   Dx = (D W^T) * act_below'(X)            W still old; act' from the activations alone
+    update     W := beta W + alpha X^T D               b likewise, from the column sums of D
+
+The update goes straight into the row's target. For SGD the target is W and beta is 1, so no gradient is ever stored.
+"""
+
+from libc.stddef cimport ptrdiff_t
+
+from fusedelta._c cimport layer_ops_t, net_t, row_t
+
+
+cdef void forward(const net_t *net, const row_t *row, ptrdiff_t m) noexcept nogil:
+    net.cpu.dense_forward(row, 0, m)
+
+
+cdef void backward(const net_t *net, const row_t *row, ptrdiff_t m) noexcept nogil:
+    net.cpu.dense_backward(row, 0, m)
+
+
+cdef void update(const net_t *net, const row_t *row, ptrdiff_t m, double alpha, double beta) noexcept nogil:
+    net.cpu.dense_update(row, m, 0, row.k + 1, alpha, beta)
+
+
+cdef layer_ops_t dense_ops = layer_ops_t(forward=forward, backward=backward, update=update)

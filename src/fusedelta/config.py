@@ -1,0 +1,54 @@
+"""What was built and what it runs on."""
+
+from __future__ import annotations
+
+import platform
+import sys
+
+import numpy as np
+
+from fusedelta import _cpu
+from fusedelta._version import __version__
+
+
+class Config(dict):
+    """A dict that reads as a table."""
+
+    def __str__(self) -> str:
+        width = max(map(len, self))
+        values = (" ".join(v) if isinstance(v, list) else str(v) for v in self.values())
+        return "\n".join(f"{key:<{width}}  {value}" for key, value in zip(self, values, strict=True))
+
+    __repr__ = __str__
+
+
+def show_config() -> Config:
+    """Versions, machine and instruction set, as a dict that prints as a table.
+
+    Returns
+    -------
+    Config
+        With the keys ``version``, ``isa`` (the instruction set whose kernels new networks take),
+        ``available`` (those this machine runs, best first), ``compiler``, ``numpy``, ``python`` and
+        ``machine``.
+
+    Notes
+    -----
+    The best instruction set is taken at import. The environment variable ``FUSEDELTA_ISA`` names
+    another of the available ones; any other name makes the import fail.
+
+    Examples
+    --------
+    >>> import fusedelta as fd
+    >>> fd.show_config()["isa"] in fd.show_config()["available"]
+    True
+    """
+    return Config(
+        version=__version__,
+        isa=_cpu.current_isa(),
+        available=_cpu.available_isas(),
+        compiler=_cpu.compiler(),
+        numpy=np.__version__,
+        python=platform.python_version(),
+        machine=f"{sys.platform} {platform.machine()}",
+    )
