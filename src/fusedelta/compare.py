@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fusedelta import progress, reference, text, validation
+from fusedelta.history import History
 from fusedelta.network import Sequential
 
 __all__ = ["Comparison", "compare"]
@@ -132,9 +133,8 @@ def compare(
     for _ in range(ROUNDS):
         for racer in racers:
             racer.run()
-    comparison = Comparison(
-        *(racer.timing() for racer in racers), difference, TOLERANCES[net.dtype.name]
-    )
+    timings = [racer.timing() for racer in racers]
+    comparison = Comparison(timings[0], timings[1], difference, TOLERANCES[net.dtype.name])
     if verbose:
         progress.show(comparison)
     return comparison
@@ -178,7 +178,7 @@ class Racer:
         self._fit(self._epochs)
         return time.perf_counter() - start
 
-    def _fit(self, epochs: int):
+    def _fit(self, epochs: int) -> History:
         self._net.set_weights(self._start)
         return self._net.fit(self._X, self._y, epochs, self._batch_size, shuffle=False, verbose=0)
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fusedelta import parameters, text, validation
-from fusedelta.layers import Dense, Row
+from fusedelta import text, validation
 
 if TYPE_CHECKING:
     from fusedelta.network import Sequential
@@ -28,7 +26,7 @@ __all__ = [
 TOLERANCE = 1e-5
 
 
-# ----------------------------------------------------------------------------------------- summary
+# ------------------------------------------------------------------------------------------ summary
 
 
 @dataclass(frozen=True, repr=False)
@@ -64,29 +62,15 @@ class Summary:
         return f"Summary({len(self.rows)} layers, {self.n_params:,} parameters)"
 
 
-def summarize(
-    layers: Sequence[Dense], rows: Sequence[Row], params: np.ndarray, engine: Any
-) -> Summary:
-    """The summary of a network, from its parts.
-
-    Parameters
-    ----------
-    layers : sequence of Dense
-    rows : sequence of Row
-    params : ndarray
-        The flat block.
-    engine : Net
-    """
-    counts = [(row.n_inputs + 1) * row.n_outputs for row in rows]
-    table = [
-        (f"{row.kind}_{i}", f"(None, {row.n_outputs})", _activation(layer), count)
-        for i, (layer, row, count) in enumerate(zip(layers, rows, counts, strict=True))
+def summarize(net: Sequential) -> Summary:
+    """The summary of a network; see `fusedelta.Sequential.summary`."""
+    units = [layer.units for layer in net.layers]
+    counts = [W.size + b.size for W, b in zip(net.weights[::2], net.weights[1::2], strict=True)]
+    rows = [
+        (f"dense_{i}", f"(None, {units[i]})", str(layer.activation), counts[i])
+        for i, layer in enumerate(net.layers)
     ]
-    return Summary(table, sum(counts), params.dtype.name, params.nbytes, engine.workspace_bytes)
-
-
-def _activation(layer: Dense) -> str:
-    return str(layer.activation)
+    return Summary(rows, sum(counts), net.dtype.name, net.params.nbytes, net.workspace_bytes)
 
 
 # -------------------------------------------------------------------------------- gradient checking

@@ -32,12 +32,14 @@ __all__ = [
 ]
 
 
+Shape = tuple[int, int]  # (fan_in, fan_out)
+
+
 class Initializer(ABC):
     """Base of all initialisers; `name` is what stands for it in a call and in a saved file."""
 
     name: ClassVar[str]
 
-    @abstractmethod
     def __call__(self, rng: np.random.Generator, fan_in: int, fan_out: int) -> np.ndarray:
         """Draw starting values.
 
@@ -51,6 +53,10 @@ class Initializer(ABC):
         -------
         values : ndarray of shape (fan_in, fan_out), float64
         """
+        return self._draw(rng, (fan_in, fan_out))
+
+    @abstractmethod
+    def _draw(self, rng: np.random.Generator, shape: Shape) -> np.ndarray: ...
 
 
 @dataclass(frozen=True)
@@ -59,8 +65,8 @@ class GlorotNormal(Initializer):
 
     name: ClassVar[str] = "glorot_normal"
 
-    def __call__(self, rng: np.random.Generator, fan_in: int, fan_out: int) -> np.ndarray:
-        return rng.normal(0.0, np.sqrt(2 / (fan_in + fan_out)), (fan_in, fan_out))
+    def _draw(self, rng: np.random.Generator, shape: Shape) -> np.ndarray:
+        return rng.normal(0.0, np.sqrt(2 / sum(shape)), shape)
 
 
 @dataclass(frozen=True)
@@ -69,9 +75,9 @@ class GlorotUniform(Initializer):
 
     name: ClassVar[str] = "glorot_uniform"
 
-    def __call__(self, rng: np.random.Generator, fan_in: int, fan_out: int) -> np.ndarray:
-        limit = np.sqrt(6 / (fan_in + fan_out))
-        return rng.uniform(-limit, limit, (fan_in, fan_out))
+    def _draw(self, rng: np.random.Generator, shape: Shape) -> np.ndarray:
+        limit = np.sqrt(6 / sum(shape))
+        return rng.uniform(-limit, limit, shape)
 
 
 @dataclass(frozen=True)
@@ -80,8 +86,8 @@ class HeNormal(Initializer):
 
     name: ClassVar[str] = "he_normal"
 
-    def __call__(self, rng: np.random.Generator, fan_in: int, fan_out: int) -> np.ndarray:
-        return rng.normal(0.0, np.sqrt(2 / fan_in), (fan_in, fan_out))
+    def _draw(self, rng: np.random.Generator, shape: Shape) -> np.ndarray:
+        return rng.normal(0.0, np.sqrt(2 / shape[0]), shape)
 
 
 @dataclass(frozen=True)
@@ -90,9 +96,9 @@ class HeUniform(Initializer):
 
     name: ClassVar[str] = "he_uniform"
 
-    def __call__(self, rng: np.random.Generator, fan_in: int, fan_out: int) -> np.ndarray:
-        limit = np.sqrt(6 / fan_in)
-        return rng.uniform(-limit, limit, (fan_in, fan_out))
+    def _draw(self, rng: np.random.Generator, shape: Shape) -> np.ndarray:
+        limit = np.sqrt(6 / shape[0])
+        return rng.uniform(-limit, limit, shape)
 
 
 @dataclass(frozen=True)
@@ -104,8 +110,8 @@ class LecunNormal(Initializer):
 
     name: ClassVar[str] = "lecun_normal"
 
-    def __call__(self, rng: np.random.Generator, fan_in: int, fan_out: int) -> np.ndarray:
-        return rng.normal(0.0, np.sqrt(1 / fan_in), (fan_in, fan_out))
+    def _draw(self, rng: np.random.Generator, shape: Shape) -> np.ndarray:
+        return rng.normal(0.0, np.sqrt(1 / shape[0]), shape)
 
 
 @dataclass(frozen=True)
@@ -132,8 +138,8 @@ class RandomUniform(Initializer):
         object.__setattr__(self, "minval", low)
         object.__setattr__(self, "maxval", validation.number("maxval", self.maxval, above=low))
 
-    def __call__(self, rng: np.random.Generator, fan_in: int, fan_out: int) -> np.ndarray:
-        return rng.uniform(self.minval, self.maxval, (fan_in, fan_out))
+    def _draw(self, rng: np.random.Generator, shape: Shape) -> np.ndarray:
+        return rng.uniform(self.minval, self.maxval, shape)
 
 
 @dataclass(frozen=True)
@@ -161,8 +167,8 @@ class RandomNormal(Initializer):
         object.__setattr__(self, "mean", validation.number("mean", self.mean))
         object.__setattr__(self, "stddev", validation.number("stddev", self.stddev, minimum=0))
 
-    def __call__(self, rng: np.random.Generator, fan_in: int, fan_out: int) -> np.ndarray:
-        return rng.normal(self.mean, self.stddev, (fan_in, fan_out))
+    def _draw(self, rng: np.random.Generator, shape: Shape) -> np.ndarray:
+        return rng.normal(self.mean, self.stddev, shape)
 
 
 @dataclass(frozen=True)
@@ -186,8 +192,8 @@ class Constant(Initializer):
     def __post_init__(self) -> None:
         object.__setattr__(self, "value", validation.number("value", self.value))
 
-    def __call__(self, rng: np.random.Generator, fan_in: int, fan_out: int) -> np.ndarray:
-        return np.full((fan_in, fan_out), self.value)
+    def _draw(self, rng: np.random.Generator, shape: Shape) -> np.ndarray:
+        return np.full(shape, self.value)
 
 
 @dataclass(frozen=True)
@@ -196,8 +202,8 @@ class Zeros(Initializer):
 
     name: ClassVar[str] = "zeros"
 
-    def __call__(self, rng: np.random.Generator, fan_in: int, fan_out: int) -> np.ndarray:
-        return np.zeros((fan_in, fan_out))
+    def _draw(self, rng: np.random.Generator, shape: Shape) -> np.ndarray:
+        return np.zeros(shape)
 
 
 @dataclass(frozen=True)
@@ -206,8 +212,8 @@ class Ones(Initializer):
 
     name: ClassVar[str] = "ones"
 
-    def __call__(self, rng: np.random.Generator, fan_in: int, fan_out: int) -> np.ndarray:
-        return np.ones((fan_in, fan_out))
+    def _draw(self, rng: np.random.Generator, shape: Shape) -> np.ndarray:
+        return np.ones(shape)
 
 
 #: Every initialiser by its name.

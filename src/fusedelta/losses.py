@@ -2,15 +2,15 @@ r"""Losses as data: reductions, allowed output activations, and what a predictio
 
 With m samples, n outputs, logits z, outputs a and targets y:
 
-===============================  ===================================================  ===============
-name                             value                                                dLoss/dz
-===============================  ===================================================  ===============
-half_sum_squared_error           sum (a - y)^2 / 2                                    (a - y) a'
-mean_squared_error               sum (a - y)^2 / (m n)                                2 (a - y) a' / (m n)
-binary_crossentropy              sum [y softplus(-z) + (1 - y) softplus(z)] / (m n)   (a - y) / (m n)
-categorical_crossentropy         sum y (logsumexp(z) - z) / m                         (a - y) / m
-sparse_categorical_crossentropy  the same, with y given as integer labels             (a - y) / m
-===============================  ===================================================  ===============
+===============================  ===============================================  =================
+name                             value                                           dLoss/dz
+===============================  ===============================================  =================
+half_sum_squared_error           sum (a - y)^2 / 2                                (a - y) a'
+mean_squared_error               sum (a - y)^2 / mn                               2 (a - y) a' / mn
+binary_crossentropy              sum (y softplus(-z) + (1 - y) softplus(z)) / mn  (a - y) / mn
+categorical_crossentropy         sum y (logsumexp(z) - z) / m                     (a - y) / m
+sparse_categorical_crossentropy  the same, y given as integer labels              (a - y) / m
+===============================  ===============================================  =================
 
 The cross-entropies are computed from the logits, never from a clipped probability, so that they are
 exact where an output saturates. The formulae live in the engines (`fusedelta.reference`).

@@ -53,6 +53,6 @@ def resolve(optimizer: str | SGD) -> SGD:
     TypeError, ValueError
         If it is neither an optimiser nor the name of one.
     """
-    if isinstance(optimizer, tuple(OPTIMIZERS.values())):
+    if isinstance(optimizer, SGD):
         return optimizer
     return OPTIMIZERS[validation.choice("optimizer", optimizer, OPTIMIZERS)]()

@@ -23,7 +23,7 @@ from fusedelta.optimizers import SGD
 __all__ = ["Net", "Sequential", "load"]
 
 
-# ------------------------------------------------------------------------------------- activations
+# -------------------------------------------------------------------------------------- activations
 # forward(Z, slope) -> Y;  backward(G, Y, slope) -> D = dLoss/dZ from G = dLoss/dY and the output Y.
 
 
@@ -57,7 +57,7 @@ ACTIVATIONS: dict[str, tuple[Callable[..., np.ndarray], Callable[..., np.ndarray
 }
 
 
-# ------------------------------------------------------------------------------------------ losses
+# ------------------------------------------------------------------------------------------- losses
 # loss(Z, Y, T) -> (sum over the samples, not yet divided; its gradient). The gradient is that with
 # respect to the outputs Y for squared errors, and to the logits Z for cross-entropies.
 
@@ -115,7 +115,7 @@ LOSSES: dict[str, Callable[..., tuple[float, np.ndarray]]] = {
 }
 
 
-# ---------------------------------------------------------------------------------------- the walk
+# ----------------------------------------------------------------------------------------- the walk
 
 
 class DenseLayer:
@@ -244,7 +244,7 @@ class Net:
     def reset_optimizer(self) -> None:
         """Forget the optimiser's state; gradient descent has none."""
 
-    # ----------------------------------------------------------------------------------- the parts
+    # ------------------------------------------------------------------------------------ the parts
 
     def _train_epoch(
         self, X: np.ndarray, y: np.ndarray, batch_size: int, order: np.ndarray | None
@@ -321,7 +321,7 @@ class Net:
         return out
 
 
-# ------------------------------------------------------------------------------------- the network
+# -------------------------------------------------------------------------------------- the network
 
 
 class Sequential(network.Sequential):

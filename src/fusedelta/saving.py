@@ -152,7 +152,8 @@ def _check_shapes(layers: list[Dense], weights: list[np.ndarray]) -> None:
 
 
 def _write_npz(path: Path, header: str, arrays: dict[str, np.ndarray]) -> None:
-    np.savez(path, header=np.array(header), **arrays)
+    everything: dict[str, Any] = {"header": np.array(header), **arrays}
+    np.savez(path, **everything)
 
 
 def _read_npz(path: Path) -> tuple[str, dict[str, np.ndarray]]:

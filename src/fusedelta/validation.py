@@ -37,7 +37,7 @@ DTYPES = ("float32", "float64")
 SUM_TOLERANCE = 1e-3
 
 
-# ------------------------------------------------------------------------------------- single values
+# ------------------------------------------------------------------------------------ single values
 
 
 def shown(value: Any) -> str:
@@ -120,7 +120,7 @@ def input_shape(value: Any) -> int | None:
     return integer("input_shape[0]", value[0])
 
 
-# ------------------------------------------------------------------------------------------ arrays
+# ------------------------------------------------------------------------------------------- arrays
 
 
 def check_weights(
@@ -278,7 +278,8 @@ def _numbers(name: str, data: Any) -> np.ndarray:
     except ValueError as error:
         raise ValueError(f"{name}: expected a rectangular array of numbers: {error}") from None
     if array.dtype.kind not in "fiub":
-        raise TypeError(f"{name}: expected real numbers, got dtype {array.dtype}")
+        given = f"dtype {array.dtype}" if array.ndim else shown(data)
+        raise TypeError(f"{name}: expected real numbers, got {given}")
     return array
 
 

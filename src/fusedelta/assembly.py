@@ -1,0 +1,236 @@
+"""What a network is made of: layers, settings, parameters, engine; copies and pickles of them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+from fusedelta import losses, optimizers, parameters, validation
+from fusedelta.engine import NOT_BUILT, Engine, Unbuilt
+from fusedelta.layers import Dense, Row, check_layers, compile_rows
+from fusedelta.optimizers import SGD
+
+__all__ = ["Assembly"]
+
+
+class Assembly:
+    """Base of `fusedelta.Sequential`, whose docstring says what the parameters are."""
+
+    _engine_type: ClassVar[type[Engine]]
+
+    def __init__(
+        self,
+        layers: Sequence[Dense],
+        loss: str,
+        optimizer: SGD | str = "sgd",
+        input_shape: tuple[int] | None = None,
+        dtype: DTypeLike = "float32",
+        seed: int | None = None,
+        n_threads: int = 1,
+    ) -> None:
+        self._layers = check_layers(layers)
+        self._loss = losses.resolve(loss)
+        losses.check_output(self._loss, self._layers[-1].kind)
+        self._optimizer = optimizers.resolve(optimizer)
+        self._dtype = validation.float_dtype(dtype)
+        self._seed = validation.seed(seed)
+        self._n_threads = validation.integer("n_threads", n_threads)
+        n_inputs = validation.input_shape(input_shape)
+        self._rng_init, self._rng_shuffle = (
+            np.random.Generator(np.random.PCG64(sequence))
+            for sequence in np.random.SeedSequence(self._seed).spawn(2)
+        )
+        #: Whatever was saved beside the weights: a dict of what JSON can hold.
+        self.metadata: dict[str, Any] = {}
+        self._detach()
+        if n_inputs is not None:
+            self._build(n_inputs)
+
+    # --------------------------------------------------------------------------------- settings
+
+    @property
+    def layers(self) -> tuple[Dense, ...]:
+        """The layers, first to last."""
+        return self._layers
+
+    @property
+    def loss(self) -> str:
+        """Name of the loss."""
+        return self._loss.name
+
+    @property
+    def is_classification(self) -> bool:
+        """Whether outputs name classes, so that there is an accuracy."""
+        return self._loss.is_classification
+
+    @property
+    def optimizer(self) -> SGD:
+        """The optimiser."""
+        return self._optimizer
+
+    @property
+    def input_shape(self) -> tuple[int] | None:
+        """``(k,)``, the number of features; None until it is known."""
+        return (self._rows[0].n_inputs,) if self._rows else None
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The dtype of weights and outputs."""
+        return self._dtype
+
+    @property
+    def seed(self) -> int | None:
+        """The seed that was given."""
+        return self._seed
+
+    @property
+    def n_threads(self) -> int:
+        """Threads that may share the work of one step."""
+        return self._n_threads
+
+    @property
+    def shuffle_state(self) -> dict[str, Any]:
+        """State of the generator that shuffles, as NumPy's ``bit_generator.state``; settable."""
+        return dict(self._rng_shuffle.bit_generator.state)
+
+    @shuffle_state.setter
+    def shuffle_state(self, state: dict[str, Any]) -> None:
+        self._rng_shuffle.bit_generator.state = state
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}({list(self._layers)}, loss={self.loss!r}, "
+            f"optimizer={self._optimizer}, input_shape={self.input_shape}, "
+            f"dtype={self._dtype.name!r}, seed={self._seed}, n_threads={self._n_threads})"
+        )
+
+    # ------------------------------------------------------------------------------- parameters
+
+    @property
+    def params(self) -> np.ndarray:
+        """The flat block of all parameters, live; rows of W are padded to 64 bytes with zeros."""
+        self._check_built()
+        return self._params
+
+    @property
+    def workspace_bytes(self) -> int:
+        """Memory that the engine holds beside `params`; it grows with the largest batch."""
+        return self._engine.workspace_bytes
+
+    @property
+    def weights(self) -> list[np.ndarray]:
+        """Live views ``[W0, b0, W1, b1, ...]`` into `params`; W is (inputs, outputs)."""
+        return parameters.views(self._rows, self.params)
+
+    def get_weights(self) -> list[np.ndarray]:
+        """Copies ``[W0, b0, W1, b1, ...]`` of the parameters."""
+        return [weight.copy() for weight in self.weights]
+
+    def set_weights(self, weights: Sequence[ArrayLike]) -> None:
+        """Set all parameters, or none if anything is wrong with one.
+
+        Parameters
+        ----------
+        weights : list of array_like
+            In the order and shapes of `get_weights`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If number, shapes or values are wrong, or the network has not been built yet.
+        """
+        views = self.weights
+        ready = validation.check_weights(weights, [view.shape for view in views], self._dtype)
+        for view, weight in zip(views, ready, strict=True):
+            view[...] = weight
+
+    # ----------------------------------------------------------------------- copies and pickles
+
+    @classmethod
+    def like(cls, net: Assembly, dtype: DTypeLike | None = None) -> Self:
+        """A network of this class with the layers, the settings and the weights of another.
+
+        Parameters
+        ----------
+        net : Sequential
+            Of this class or the NumPy twin's; it must have weights.
+        dtype : {"float32", "float64"}, optional
+            By default that of `net`.
+
+        Returns
+        -------
+        copy : Sequential
+        """
+        copy = cls(
+            net.layers,
+            net.loss,
+            net.optimizer,
+            input_shape=net.input_shape,
+            dtype=net.dtype if dtype is None else dtype,
+            seed=net.seed,
+            n_threads=net.n_threads,
+        )
+        copy.set_weights(net.weights)
+        copy.shuffle_state = net.shuffle_state
+        return copy
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {
+            name: value
+            for name, value in self.__dict__.items()
+            if name not in ("_engine", "_prepare", "_fitting")
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._detach()
+        if state["_rows"]:
+            self._attach(state["_rows"], state["_params"])
+
+    # ------------------------------------------------------------------------------ the engine
+
+    def _detach(self) -> None:
+        """Be without an engine, as long as the number of inputs is not known."""
+        self._fitting = threading.Lock()
+        self._rows: tuple[Row, ...] = ()
+        self._params: Any = None
+        self._prepare = self._preparation(None)
+        self._engine: Any = Unbuilt(self._build_for)
+
+    def _build_for(self, X: Any, y: Any) -> tuple[Engine, np.ndarray, np.ndarray]:
+        """Engine and ready arrays; a network without inputs gets as many as X has features."""
+        X, y = self._prepare.pair(X, y)
+        if not self._rows:
+            self._build(X.shape[1])
+        return self._engine, X, y
+
+    def _build(self, n_inputs: int) -> None:
+        """Draw starting weights for that many inputs, and make the engine."""
+        rows = tuple(compile_rows(self._layers, n_inputs, self._dtype))
+        params = parameters.allocate(rows, self._dtype)
+        pieces = iter(parameters.views(rows, params))
+        for layer, row in zip(self._layers, rows, strict=True):
+            for values in layer.draw(self._rng_init, row.n_inputs):
+                next(pieces)[...] = values
+        self._attach(rows, params)
+
+    def _attach(self, rows: tuple[Row, ...], params: np.ndarray) -> None:
+        """Make the engine, with a copy of the parameters in a block of its own."""
+        self._rows = rows
+        self._params = parameters.allocate(rows, self._dtype)
+        self._params[:] = params
+        self._prepare = self._preparation(rows[0].n_inputs)
+        self._engine = self._engine_type(
+            list(rows), self.loss, self._optimizer, self._params, self._prepare, self._n_threads
+        )
+
+    def _preparation(self, n_inputs: int | None) -> validation.Prepare:
+        return validation.Prepare(n_inputs, self._layers[-1].units, self._dtype, self._loss)
+
+    def _check_built(self) -> None:
+        if not self._rows:
+            raise ValueError(NOT_BUILT)

@@ -1,0 +1,93 @@
+"""What an engine does: the interface that the compiled one and the NumPy twin share.
+
+`fusedelta._net.Net` and `fusedelta.reference.Net` are engines; `Unbuilt` stands in for one as long
+as the number of inputs is not known. *Ready* arrays are those that `validation.Prepare` returns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+
+from fusedelta.layers import Row
+from fusedelta.optimizers import SGD
+from fusedelta.validation import Prepare
+
+__all__ = ["NOT_BUILT", "Engine", "Unbuilt"]
+
+NOT_BUILT = (
+    "the number of inputs is not known yet: expected input_shape=(k,) when the network is made, "
+    "or a call of fit or train_step before this one"
+)
+
+
+class Engine(Protocol):
+    """One network's arithmetic, on a flat block of parameters that it trains in place."""
+
+    def __init__(
+        self,
+        rows: list[Row],
+        loss: str,
+        optimizer: SGD,
+        params: np.ndarray,
+        prepare: Prepare,
+        n_threads: int,
+    ) -> None: ...
+
+    @property
+    def workspace_bytes(self) -> int:
+        """Memory held beside the parameters."""
+
+    def train(
+        self,
+        X: np.ndarray,
+        y: np.ndarray,
+        batch_size: int,
+        orders: np.ndarray | None,
+        results: np.ndarray,
+    ) -> None:
+        """Train on ready arrays for ``len(results)`` epochs, each in its own order of samples."""
+
+    def step(self, X: Any, y: Any) -> float:
+        """One update with all of X as the batch; returns the loss before it."""
+
+    def predict(self, X: Any, out: np.ndarray | None = None) -> np.ndarray:
+        """Outputs (m, n) for X (m, k)."""
+
+    def predict_one(self, x: Any, out: np.ndarray | None = None) -> np.ndarray:
+        """Outputs (n,) for one sample x (k,)."""
+
+    def evaluate(self, X: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+        """Loss and accuracy (nan for a regression) on ready arrays."""
+
+    def gradients(self, X: np.ndarray, y: np.ndarray, block: np.ndarray) -> float:
+        """Write gradients into a block laid out as the parameters; returns the loss."""
+
+    def reset_optimizer(self) -> None:
+        """Forget the optimiser's state."""
+
+
+class Unbuilt:
+    """An engine without inputs: a training step builds the network, all else is refused.
+
+    Parameters
+    ----------
+    build : callable
+        ``build(X, y)`` makes the network's engine for X, and returns it with ready arrays.
+    """
+
+    def __init__(self, build: Callable[[Any, Any], tuple[Engine, np.ndarray, np.ndarray]]) -> None:
+        self._build = build
+
+    def step(self, X: Any, y: Any) -> float:
+        """Build the network with as many inputs as X has features, and take the step."""
+        engine, X, y = self._build(X, y)
+        return engine.step(X, y)
+
+    def _refuse(self, *args: Any) -> Any:
+        raise ValueError(NOT_BUILT)
+
+    workspace_bytes = property(_refuse)
+    predict = predict_one = evaluate = gradients = reset_optimizer = _refuse
