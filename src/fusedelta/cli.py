@@ -151,7 +151,10 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_compare(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("names", nargs="*", metavar="demo", help="demo networks (default: all)")
+    known = ", ".join(demos.DEMOS)
+    parser.add_argument(
+        "names", nargs="*", metavar="demo", type=_demo, help=f"any of {known} (default: all)"
+    )
     parser.add_argument("--layers", metavar="A,B,C", type=_sizes, help="inputs, hidden, outputs")
     parser.add_argument("--batch", type=int, default=32, help="rows per step, with --layers")
     parser.add_argument(
@@ -181,6 +184,15 @@ def _sizes(argument: str) -> list[int]:
         raise argparse.ArgumentTypeError(
             f"expected layer sizes such as 64,32; got {argument!r}"
         ) from None
+
+
+def _demo(argument: str) -> str:
+    """Check the name of a demo; argparse's own choices refuse an empty list."""
+    if argument not in demos.DEMOS:
+        raise argparse.ArgumentTypeError(
+            f"expected one of {', '.join(demos.DEMOS)}; got {argument!r}"
+        )
+    return argument
 
 
 def _names(argument: str) -> list[str]:

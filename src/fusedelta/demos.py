@@ -163,7 +163,7 @@ def _draw(
     if name == "spiral":
         plots.draw_classifier(net, problem.X, problem.y, history, path)
     else:
-        plots.draw_history(history, path, DEMOS[name].about)
+        plots.draw_history(history, path, name)
 
 
 DEMOS = {

@@ -90,7 +90,7 @@ def draw_history(history: History, path: str | PathLike[str], title: str) -> Non
         figure, axes = _figure((5.0, 3.0 * len(curves)), len(curves), 1)
         for panel, name in zip(axes, curves, strict=True):
             _draw_curve(panel, name, curves[name])
-        axes[0].set_title(title)
+        axes[0].set_title(title, wrap=True)
         figure.savefig(path)
 
 
@@ -219,5 +219,15 @@ def _draw_curve(axes: Axes, name: str, values: Sequence[float]) -> None:
     axes.plot(np.arange(1, len(values) + 1), values, color=INK, marker=marker, clip_on=False)
     axes.set(xlabel="epoch", ylabel=name, xlim=(0, len(values)))
     if name == "loss":
-        axes.set_yscale("log")
+        _scale_by_logarithm(axes, values)
     axes.grid(color="#dddddd", linewidth=0.6)
+
+
+def _scale_by_logarithm(axes: Axes, values: Sequence[float]) -> None:
+    """Make the vertical scale logarithmic, with plain numbers where decades alone say little."""
+    axes.set_yscale("log")
+    if 0 < max(values) < 100 * min(values):
+        ticker = _matplotlib("ticker")
+        axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter(ticker.NullFormatter())

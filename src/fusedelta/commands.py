@@ -1,0 +1,184 @@
+"""What the commands of the command line do; `fusedelta.cli` reads their arguments."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import nullcontext
+from errno import ENOENT
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+import fusedelta as fd
+from fusedelta import demos, plots, text
+from fusedelta.encoding import Categorical, Encoding, detect_task
+from fusedelta.progress import show
+from fusedelta.tables import Table, load_bundled, read_csv, write_csv
+from fusedelta.tabular import TableModel, split_rows
+from fusedelta.validation import integer
+
+__all__ = ["compare", "demo", "info", "predict", "train"]
+
+
+def train(options: Namespace) -> None:
+    """Train a network on a table, report its figures, and save and draw what is wanted."""
+    table, target = _training_table(options)
+    task = options.task or detect_task(table, target)
+    labels = np.array(table.texts(target)) if task == "classification" else np.zeros(len(table))
+    rows, held_out = split_rows(labels, options.validation, options.seed)
+    encoding = Encoding.fit(table, target, task, rows)
+    model = TableModel.build(
+        encoding,
+        options.hidden,
+        options.activation,
+        options.lr,
+        dtype=options.dtype,
+        seed=options.seed,
+    )
+    _check_outputs(model, options)
+    X, y = encoding.inputs(table), encoding.targets(table)
+    parts = {"train": (X[rows], y[rows])}
+    if held_out.size:
+        parts["validation"] = (X[held_out], y[held_out])
+    show(_describe(table, model, options))
+    history = model.net.fit(
+        *parts["train"], options.epochs, options.batch_size, verbose=0 if options.quiet else 1
+    )
+    _check_converged(history, options.lr)
+    show(_figures(model, parts))
+    if options.save:
+        model.save(options.save)
+        show(f"model: {options.save}")
+    if options.plot:
+        plots.draw_history(history, options.plot, f"Training on {Path(table.source).name}")
+        show(f"plot: {options.plot}")
+
+
+def predict(options: Namespace) -> None:
+    """Write a saved model's predictions for a table as CSV."""
+    model = TableModel.load(options.model)
+    columns = model.predict(read_csv(options.data), options.proba)
+    with (
+        open(options.output, "w", encoding="utf-8", newline="")
+        if options.output
+        else nullcontext(sys.stdout)
+    ) as file:
+        write_csv(file, columns)
+
+
+def demo(options: Namespace) -> None:
+    """Train one of the texts' networks."""
+    demos.run(options.name, options.dtype, options.seed, options.plot)
+
+
+def compare(options: Namespace) -> None:
+    """Time the compiled engine beside its NumPy twin, and check that they agree."""
+    if options.names and options.layers:
+        raise ValueError("expected either names of demos or --layers, not both")
+    header = ("network", "batch", "fused", "NumPy", "ratio", "difference", "")
+    rows = []
+    for name, net, X, y in _networks_to_compare(options):
+        result = fd.compare(net, X, y, verbose=0)
+        times = (text.duration(each.median) for each in (result.compiled, result.reference))
+        verdict = "agree" if result.agrees else "DISAGREE"
+        ratio, difference = f"{result.ratio:.1f}", f"{result.difference:.1e}"
+        rows.append((name, str(len(X)), *times, ratio, difference, verdict))
+    show(text.table(header, rows))
+    show(
+        f"\ntime per training step, {options.dtype}; largest relative difference after a few steps"
+    )
+
+
+def info(options: Namespace) -> None:
+    """Print how the package was built and what it runs on."""
+    show(fd.show_config())
+
+
+def _networks_to_compare(
+    options: Namespace,
+) -> Iterator[tuple[str, fd.Sequential, np.ndarray, np.ndarray]]:
+    """Yield the name and the network of each comparison, with its batch."""
+    if options.layers:
+        yield _random_network(options)
+        return
+    for name in options.names or demos.DEMOS:
+        net, problem = demos.build(name, options.dtype)
+        yield name, net, problem.X, problem.y
+
+
+def _random_network(options: Namespace) -> tuple[str, fd.Sequential, np.ndarray, np.ndarray]:
+    """Return a network of the sizes asked for, with a linear output, and random data."""
+    if len(options.layers) < 2:
+        raise ValueError(f"layers: expected inputs and outputs such as 8,4; got {options.layers}")
+    inputs, *hidden, outputs = options.layers
+    net = fd.Sequential(
+        [*(fd.Dense(units, options.activation) for units in hidden), fd.Dense(outputs)],
+        loss="mean_squared_error",
+        input_shape=(inputs,),
+        dtype=options.dtype,
+        seed=options.seed,
+    )
+    rng = np.random.default_rng(options.seed)
+    batch = integer("batch", options.batch)
+    X, y = (rng.standard_normal((batch, n), options.dtype) for n in (inputs, outputs))
+    return f"{'-'.join(map(str, options.layers))} {options.activation}", net, X, y
+
+
+def _training_table(options: Namespace) -> tuple[Table, str]:
+    """Return the table that was asked for, and the name of its target."""
+    if (options.data is None) == (options.dataset is None):
+        raise ValueError("expected either a CSV file or --dataset; see fusedelta train -h")
+    table = read_csv(options.data) if options.data else load_bundled(options.dataset)
+    table = table.without(options.drop)
+    target = options.target if options.target is not None else list(table.columns)[-1]
+    table.require([target])
+    return table, target
+
+
+def _check_outputs(model: TableModel, options: Namespace) -> None:
+    """Find out before the training, not after it, that a result cannot be written."""
+    for path in filter(None, (options.save, options.plot)):
+        if not Path(path).absolute().parent.is_dir():
+            raise FileNotFoundError(ENOENT, "no such directory", str(Path(path).parent))
+    if options.plot:
+        plots.check_path(options.plot)
+    if options.save:
+        with TemporaryDirectory() as rehearsal:
+            model.save(Path(rehearsal) / Path(options.save).name)
+
+
+def _check_converged(history: fd.History, learning_rate: float) -> None:
+    bad = np.flatnonzero(~np.isfinite(history.loss))
+    if bad.size:
+        raise ValueError(
+            f"the training diverged: the loss of epoch {bad[0] + 1} is {history.loss[bad[0]]}; "
+            f"try a learning rate below --lr {learning_rate:g}"
+        )
+
+
+def _describe(table: Table, model: TableModel, options: Namespace) -> str:
+    """Return what is going to be trained on what, in two lines."""
+    net, target = model.net, model.encoding.target
+    classes = f" ({target.width} classes)" if isinstance(target, Categorical) else ""
+    sizes = [net.rows[0].n_inputs, *(row.n_outputs for row in net.rows)]
+    return (
+        f"{table.source}: {len(table)} rows, {len(model.encoding.features)} features, "
+        f"{model.encoding.task} of {target.name!r}{classes}\n"
+        f"network {'-'.join(map(str, sizes))}, {options.activation} and "
+        f"{net.layers[-1].activation}, {net.loss}, {net.dtype}\n"
+    )
+
+
+def _figures(model: TableModel, parts: dict[str, Any]) -> str:
+    """Return a table of the figures of merit on each part of the data."""
+    scores = {part: model.score(*data) for part, data in parts.items()}
+    header = ["", "rows", *scores["train"]]
+    rows = [
+        [part, str(len(parts[part][1])), *map(text.figure, score.values())]
+        for part, score in scores.items()
+    ]
+    return f"\n{text.table(header, rows)}\n"
