@@ -91,7 +91,6 @@ def _parser() -> argparse.ArgumentParser:
             name,
             help=about[0].lower() + about[1:].rstrip("."),
             description=about,
-            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
         )
         subparser.set_defaults(run=run)
         add_arguments(subparser)
@@ -117,19 +116,40 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
         help="by default texts and few-valued integers are classes, other numbers quantities",
     )
     data.add_argument(
-        "--validation", metavar="PART", type=float, default=0.2, help="part of the rows held out"
+        "--validation",
+        metavar="PART",
+        type=float,
+        default=0.2,
+        help="part of the rows held out (default: %(default)s)",
     )
     net = parser.add_argument_group("network")
     net.add_argument(
-        "--hidden", metavar="A,B", type=_sizes, default=[64, 32], help="units of the hidden layers"
+        "--hidden",
+        metavar="A,B",
+        type=_sizes,
+        default="64,32",
+        help="units of the hidden layers (default: %(default)s)",
     )
-    net.add_argument("--activation", choices=_hidden_activations(), default="relu", help="theirs")
+    net.add_argument(
+        "--activation",
+        choices=_hidden_activations(),
+        default="relu",
+        help="theirs (default: %(default)s)",
+    )
     _add_dtype(net, "float32")
     training = parser.add_argument_group("training")
-    training.add_argument("--epochs", type=int, default=50, help="passes over the data")
-    training.add_argument("--batch-size", type=int, default=32, help="rows per step")
-    training.add_argument("--lr", type=float, default=0.05, help="learning rate")
-    training.add_argument("--seed", type=int, default=0, help="of split, weights and shuffles")
+    training.add_argument(
+        "--epochs", type=int, default=50, help="passes over the data (default: %(default)s)"
+    )
+    training.add_argument(
+        "--batch-size", type=int, default=32, help="rows per step (default: %(default)s)"
+    )
+    training.add_argument(
+        "--lr", type=float, default=0.05, help="learning rate (default: %(default)s)"
+    )
+    training.add_argument(
+        "--seed", type=int, default=0, help="of split, weights and shuffles (default: %(default)s)"
+    )
     output = parser.add_argument_group("output")
     output.add_argument("--save", metavar="FILE", help="model: .npz or .safetensors")
     output.add_argument("--plot", metavar="FILE", help="learning curve: .png, .pdf or .svg")
@@ -156,11 +176,21 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
         "names", nargs="*", metavar="demo", type=_demo, help=f"any of {known} (default: all)"
     )
     parser.add_argument("--layers", metavar="A,B,C", type=_sizes, help="inputs, hidden, outputs")
-    parser.add_argument("--batch", type=int, default=32, help="rows per step, with --layers")
     parser.add_argument(
-        "--activation", choices=_hidden_activations(), default="tanh", help="with --layers"
+        "--batch", type=int, default=32, help="rows per step, with --layers (default: %(default)s)"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of data and weights, with --layers")
+    parser.add_argument(
+        "--activation",
+        choices=_hidden_activations(),
+        default="tanh",
+        help="with --layers (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        help="of data and weights, with --layers (default: %(default)s)",
+    )
     _add_dtype(parser, "float64")
 
 
@@ -169,7 +199,12 @@ def _add_info(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_dtype(parser: argparse._ActionsContainer, default: str) -> None:
-    parser.add_argument("--dtype", choices=validation.DTYPES, default=default, help="arithmetic")
+    parser.add_argument(
+        "--dtype",
+        choices=validation.DTYPES,
+        default=default,
+        help="arithmetic (default: %(default)s)",
+    )
 
 
 def _hidden_activations() -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from argparse import Namespace
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import chdir, nullcontext
 from errno import ENOENT
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -45,6 +45,8 @@ def train(options: Namespace) -> None:
     if held_out.size:
         parts["validation"] = (X[held_out], y[held_out])
     show(_describe(table, model, options))
+    if not options.quiet:
+        show("")
     history = model.net.fit(
         *parts["train"], options.epochs, options.batch_size, verbose=0 if options.quiet else 1
     )
@@ -147,8 +149,8 @@ def _check_outputs(model: TableModel, options: Namespace) -> None:
     if options.plot:
         plots.check_path(options.plot)
     if options.save:
-        with TemporaryDirectory() as rehearsal:
-            model.save(Path(rehearsal) / Path(options.save).name)
+        with TemporaryDirectory() as rehearsal, chdir(rehearsal):
+            model.save(Path(options.save).name)
 
 
 def _check_converged(history: fd.History, learning_rate: float) -> None:
@@ -164,12 +166,12 @@ def _describe(table: Table, model: TableModel, options: Namespace) -> str:
     """Return what is going to be trained on what, in two lines."""
     net, target = model.net, model.encoding.target
     classes = f" ({target.width} classes)" if isinstance(target, Categorical) else ""
-    sizes = [net.rows[0].n_inputs, *(row.n_outputs for row in net.rows)]
+    sizes = [model.encoding.width, *(layer.units for layer in net.layers)]
     return (
         f"{table.source}: {len(table)} rows, {len(model.encoding.features)} features, "
         f"{model.encoding.task} of {target.name!r}{classes}\n"
         f"network {'-'.join(map(str, sizes))}, {options.activation} and "
-        f"{net.layers[-1].activation}, {net.loss}, {net.dtype}\n"
+        f"{net.layers[-1].activation}, {net.loss}, {net.dtype}"
     )
 
 

@@ -179,6 +179,11 @@ class Encoding:
         """What the network does: "classification" or "regression"."""
         return "classification" if isinstance(self.target, Categorical) else "regression"
 
+    @property
+    def width(self) -> int:
+        """The number of network inputs."""
+        return sum(feature.width for feature in self.features)
+
     def inputs(self, table: Table) -> np.ndarray:
         """Return a table's features, found by name, as float64 of shape (m, inputs).
 

@@ -216,8 +216,8 @@ def _colours() -> Any:
 def _draw_curve(axes: Axes, name: str, values: Sequence[float]) -> None:
     """Draw a figure of each epoch; a loss on a log scale."""
     marker = "o" if len(values) == 1 else None
-    axes.plot(np.arange(1, len(values) + 1), values, color=INK, marker=marker, clip_on=False)
-    axes.set(xlabel="epoch", ylabel=name, xlim=(0, len(values)))
+    axes.plot(np.arange(1, len(values) + 1), values, color=INK, marker=marker)
+    axes.set(xlabel="epoch", ylabel=name, xlim=(0, 1.02 * len(values)))
     if name == "loss":
         _scale_by_logarithm(axes, values)
     axes.grid(color="#dddddd", linewidth=0.6)

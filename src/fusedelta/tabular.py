@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 import fusedelta as fd
+from fusedelta import validation
 from fusedelta.encoding import Categorical, Encoding, Numeric
 from fusedelta.tables import Table
 
@@ -76,7 +77,7 @@ class TableModel:
             [*(fd.Dense(units, activation) for units in hidden), output],
             loss=loss,
             optimizer=fd.SGD(learning_rate),
-            input_shape=(sum(feature.width for feature in encoding.features),),
+            input_shape=(encoding.width,),
             **options,
         )
         return cls(net, encoding)
@@ -172,11 +173,12 @@ def split_rows(labels: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarr
     Raises
     ------
     ValueError
-        If the fraction is out of range, or is so small that no row would be held out.
+        If the seed is negative, the fraction out of range, or so small that no row would be held
+        out.
     """
     if not 0 <= fraction < 1:
         raise ValueError(f"validation={fraction}: expected a fraction of the rows in [0, 1)")
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(validation.seed(seed))
     held_out = np.zeros(len(labels), dtype=bool)
     for label in np.unique(labels):
         rows = rng.permutation(np.flatnonzero(labels == label))
