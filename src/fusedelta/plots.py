@@ -225,8 +225,11 @@ def _draw_curve(axes: Axes, name: str, values: Sequence[float]) -> None:
 
 def _scale_by_logarithm(axes: Axes, values: Sequence[float]) -> None:
     """Make the vertical scale logarithmic, with plain numbers where decades alone say little."""
+    positive = [value for value in values if value > 0]
+    if not positive:
+        return
     axes.set_yscale("log")
-    if 0 < max(values) < 100 * min(values):
+    if max(positive) < 100 * min(positive):
         ticker = _matplotlib("ticker")
         axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_major_formatter("{x:g}")
