@@ -4,10 +4,10 @@
 """
 
 from fusedelta import reference
-from fusedelta._net import show_config
 from fusedelta._version import __version__
 from fusedelta.activations import LeakyReLU
 from fusedelta.compare import compare
+from fusedelta.config import show_config
 from fusedelta.diagnostics import gradient_check, gradient_flow
 from fusedelta.history import History
 from fusedelta.initializers import (

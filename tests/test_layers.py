@@ -1,0 +1,100 @@
+"""Layers as data, their rows, and the flat block of parameters."""
+
+import numpy as np
+import pytest
+
+import fusedelta as fd
+from fusedelta import parameters
+from fusedelta.layers import Row, compile_rows
+
+
+def test_rows_say_where_everything_is():
+    layers = [fd.Dense(5, "relu"), fd.Dense(17, fd.LeakyReLU(0.2)), fd.Dense(16)]
+    assert compile_rows(layers, 3, np.dtype("float32")) == [
+        Row("dense", 3, 5, "relu", 0.0, offset=0, stride=16),
+        Row("dense", 5, 17, "leaky_relu", 0.2, offset=4 * 16, stride=32),
+        Row("dense", 17, 16, "linear", 0.0, offset=4 * 16 + 6 * 32, stride=16),
+    ]
+    strides = [row.stride for row in compile_rows(layers, 3, np.dtype("float64"))]
+    assert strides == [8, 24, 16]
+
+
+def test_block_is_aligned_zeroed_and_seen_through_views(dtype):
+    rows = compile_rows([fd.Dense(3), fd.Dense(20)], 2, np.dtype(dtype))
+    block = parameters.allocate(rows, np.dtype(dtype))
+    assert block.dtype == dtype
+    assert block.__array_interface__["data"][0] % 64 == 0
+    assert not block.any()
+    views = parameters.views(rows, block)
+    assert [view.shape for view in views] == [(2, 3), (3,), (3, 20), (20,)]
+    for value, view in enumerate(views, start=1):
+        assert view.base is not None
+        view[...] = value
+    assert block.sum() == 1 * 6 + 2 * 3 + 3 * 60 + 4 * 20
+    assert views[2].strides[0] % 64 == 0
+
+
+def test_bias_lies_behind_its_kernel():
+    rows = compile_rows([fd.Dense(3)], 2, np.dtype("float32"))
+    block = np.arange(48, dtype="float32")
+    W, b = parameters.views(rows, block)
+    np.testing.assert_array_equal(W, [[0, 1, 2], [16, 17, 18]])
+    np.testing.assert_array_equal(b, [32, 33, 34])
+
+
+def test_dense_is_a_value():
+    assert fd.Dense(3, "relu") == fd.Dense(np.int64(3), "relu")
+    assert fd.Dense(3) == fd.Dense(3, "linear")
+    assert repr(fd.Dense(3, fd.LeakyReLU(0.1))) == (
+        "Dense(units=3, activation=LeakyReLU(negative_slope=0.1))"
+    )
+    assert repr(fd.Dense(3, kernel_initializer="ones", bias_initializer=fd.Constant(1))) == (
+        "Dense(units=3, activation='linear', kernel_initializer='ones', "
+        "bias_initializer=Constant(value=1.0))"
+    )
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: fd.Dense(0), ValueError, "units: expected an integer >= 1, got 0"),
+        (lambda: fd.Dense(-3), ValueError, "units: expected an integer >= 1, got -3"),
+        (lambda: fd.Dense(2.0), TypeError, r"units: expected an integer >= 1, got 2.0 \(float\)"),
+        (lambda: fd.Dense(True), TypeError, r"units: .* got True \(bool\)"),
+        (lambda: fd.Dense("3"), TypeError, r"units: .* got '3' \(str\)"),
+        (lambda: fd.Dense(3, "rely"), ValueError, "activation: .*'relu', .* got 'rely'"),
+        (lambda: fd.Dense(3, None), TypeError, r"activation: .* got None \(NoneType\)"),
+        (lambda: fd.Dense(3, fd.LeakyReLU), TypeError, "activation: expected one of"),
+        (
+            lambda: fd.Dense(3, kernel_initializer="he"),
+            ValueError,
+            "kernel_initializer: expected one of .*'he_normal', .*; got 'he'",
+        ),
+        (lambda: fd.Dense(3, bias_initializer=0), TypeError, r"bias_initializer: .* got 0 \(int\)"),
+        (lambda: fd.LeakyReLU(-0.1), ValueError, "negative_slope: .*number >= 0, got -0.1"),
+        (lambda: fd.LeakyReLU(np.nan), ValueError, "negative_slope: .* got nan"),
+        (lambda: fd.LeakyReLU("x"), TypeError, r"negative_slope: .* got 'x' \(str\)"),
+    ],
+)
+def test_refused_layers(make, error, message):
+    with pytest.raises(error, match=message):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("layers", "error", "message"),
+    [
+        ([], ValueError, "layers: expected at least one layer"),
+        (fd.Dense(3), TypeError, "layers: expected a list of layers, got Dense"),
+        ([fd.Dense(3), 4], TypeError, r"layers\[1\]: expected a Dense layer, got 4 \(int\)"),
+        (
+            [fd.Dense(3, "softmax"), fd.Dense(3)],
+            ValueError,
+            r"layers\[0\]: softmax is for the output layer, because",
+        ),
+        ([fd.Dense(1, "softmax")], ValueError, r"layers\[0\]: softmax over 1 unit is always 1"),
+    ],
+)
+def test_refused_lists_of_layers(sequential, layers, error, message):
+    with pytest.raises(error, match=message):
+        sequential(layers, "mean_squared_error")

@@ -1,0 +1,360 @@
+"""What is refused, with which words, and what passes without a copy."""
+
+import numpy as np
+import pytest
+
+import fusedelta as fd
+from fusedelta import losses, validation
+
+X = np.arange(12.0).reshape(4, 3)
+Y = {
+    "mean_squared_error": np.ones((4, 2)),
+    "binary_crossentropy": np.ones((4, 2)),
+    "categorical_crossentropy": np.eye(2)[[0, 1, 1, 0]],
+    "sparse_categorical_crossentropy": np.array([0, 1, 1, 0]),
+}
+OUTPUTS = {
+    "mean_squared_error": "linear",
+    "binary_crossentropy": "sigmoid",
+    "categorical_crossentropy": "softmax",
+    "sparse_categorical_crossentropy": "softmax",
+}
+
+
+def build(sequential, loss="mean_squared_error", units=2, **settings):
+    settings = {"input_shape": (3,), "seed": 0, **settings}
+    return sequential([fd.Dense(4, "tanh"), fd.Dense(units, OUTPUTS[loss])], loss, **settings)
+
+
+def spoiled(array, at, value):
+    array = np.array(array, float)
+    array[at] = value
+    return array
+
+
+# ------------------------------------------------------------------------------------ the network
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        ({"dtype": "float16"}, ValueError, "dtype: expected 'float32' or 'float64', got 'float16'"),
+        ({"dtype": int}, ValueError, "dtype: expected 'float32' or 'float64', got"),
+        ({"dtype": None}, ValueError, "dtype: expected 'float32' or 'float64', got None"),
+        ({"dtype": "no"}, ValueError, "dtype: expected 'float32' or 'float64', got 'no'"),
+        ({"dtype": ">f8"}, ValueError, "dtype: expected 'float32' or 'float64', got '>f8'"),
+        ({"seed": -1}, ValueError, "seed: expected an integer >= 0, got -1"),
+        ({"seed": 1.5}, TypeError, r"seed: expected an integer >= 0, got 1.5 \(float\)"),
+        ({"n_threads": 0}, ValueError, "n_threads: expected an integer >= 1, got 0"),
+        ({"n_threads": True}, TypeError, r"n_threads: .* got True \(bool\)"),
+        ({"n_threads": 2.0}, TypeError, r"n_threads: .* got 2.0 \(float\)"),
+        ({"input_shape": 3}, ValueError, r"input_shape: expected a tuple .* \(2,\), got 3 \(int\)"),
+        ({"input_shape": (2, 3)}, ValueError, r"input_shape: .* got \(2, 3\)"),
+        ({"input_shape": (0,)}, ValueError, r"input_shape\[0\]: expected an integer >= 1, got 0"),
+        ({"input_shape": ("3",)}, TypeError, r"input_shape\[0\]: .* got '3' \(str\)"),
+    ],
+)
+def test_refused_settings(sequential, settings, error, message):
+    with pytest.raises(error, match=message):
+        build(sequential, **settings)
+
+
+@pytest.mark.parametrize("dtype", ["float32", np.float64, np.dtype("float32"), "f8"])
+def test_accepted_dtypes(sequential, dtype):
+    net = build(sequential, dtype=dtype, n_threads=np.int64(1), seed=np.uint8(3))
+    assert net.dtype == np.dtype(dtype)
+    assert net.params.dtype == net.dtype
+    assert net.predict(X).dtype == net.dtype
+    assert net.seed == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"epochs": 0}, ValueError, "epochs: expected an integer >= 1, got 0"),
+        ({"epochs": 1.0}, TypeError, r"epochs: expected an integer >= 1, got 1.0 \(float\)"),
+        ({"epochs": True}, TypeError, r"epochs: .* got True \(bool\)"),
+        ({"batch_size": 0}, ValueError, "batch_size: expected an integer >= 1, got 0"),
+        ({"batch_size": -1}, ValueError, "batch_size: expected an integer >= 1, got -1"),
+        ({"batch_size": "4"}, TypeError, r"batch_size: .* got '4' \(str\)"),
+        ({"shuffle": 1}, TypeError, r"shuffle: expected True or False, got 1 \(int\)"),
+        ({"verbose": 3}, ValueError, "verbose: expected one of 0, 1, 2; got 3"),
+        ({"verbose": "yes"}, TypeError, r"verbose: expected one of 0, 1, 2; got 'yes' \(str\)"),
+    ],
+)
+def test_refused_arguments_of_fit(sequential, arguments, error, message):
+    net = build(sequential)
+    before = net.params.copy()
+    with pytest.raises(error, match=message):
+        net.fit(X, Y["mean_squared_error"], **{"verbose": 0, **arguments})
+    np.testing.assert_array_equal(net.params, before)
+
+
+# ----------------------------------------------------------------------------------------- inputs
+
+REFUSED_X = [
+    (X[0], ValueError, r"X: expected shape \(samples, 3\), got \(3,\)"),
+    (X[:, :2], ValueError, r"X: expected shape \(samples, 3\), got \(4, 2\)"),
+    (X.reshape(2, 2, 3), ValueError, r"X: expected shape \(samples, 3\), got \(2, 2, 3\)"),
+    (X[:0], ValueError, r"X: .* with at least one sample, got \(0, 3\)"),
+    (spoiled(X, (2, 1), np.nan), ValueError, "X: expected finite .* got nan at row 2, column 1"),
+    (spoiled(X, (0, 2), -np.inf), ValueError, "X: expected finite .* got -inf at row 0, column 2"),
+    (X + 0j, TypeError, "X: expected real numbers, got dtype complex128"),
+    (X.astype(str), TypeError, "X: expected real numbers, got dtype <U"),
+    (X.astype(object), TypeError, "X: expected real numbers, got dtype object"),
+    (X.astype("M8[s]"), TypeError, "X: expected real numbers, got dtype datetime64"),
+    ([[1, 2, 3], [4, 5]], ValueError, "X: expected a rectangular array of numbers"),
+    (None, TypeError, r"X: expected real numbers, got None \(NoneType\)"),
+    ("abc", TypeError, r"X: expected real numbers, got 'abc' \(str\)"),
+]
+
+
+@pytest.mark.parametrize(("bad", "error", "message"), REFUSED_X)
+@pytest.mark.parametrize("method", ["fit", "train_step", "predict", "evaluate", "gradients"])
+def test_refused_inputs(sequential, method, bad, error, message):
+    net = build(sequential)
+    before = net.params.copy()
+    arguments = () if method == "predict" else (Y["mean_squared_error"],)
+    with pytest.raises(error, match=message):
+        getattr(net, method)(bad, *arguments)
+    np.testing.assert_array_equal(net.params, before)
+
+
+def test_double_precision_beyond_the_range_of_single(sequential):
+    bad = spoiled(X, (1, 2), 1e39)
+    with pytest.raises(ValueError, match=r"X: .*range of float32, got 1e\+39 at row 1, column 2"):
+        build(sequential).predict(bad)
+    assert np.isfinite(build(sequential, dtype="float64").predict(bad)).all()
+
+
+@pytest.mark.parametrize(
+    ("bad", "error", "message"),
+    [
+        (X, ValueError, r"x: expected one sample of shape \(3,\), got \(4, 3\)"),
+        (X[:1], ValueError, r"x: expected one sample of shape \(3,\), got \(1, 3\)"),
+        ([1.0, 2.0], ValueError, r"x: expected one sample of shape \(3,\), got \(2,\)"),
+        (1.0, ValueError, r"x: expected one sample of shape \(3,\), got \(\)"),
+        ([1.0, np.nan, 2.0], ValueError, "x: expected finite numbers, got nan at row 1"),
+        (["a", "b", "c"], TypeError, "x: expected real numbers, got dtype <U1"),
+    ],
+)
+def test_refused_single_samples(sequential, bad, error, message):
+    with pytest.raises(error, match=message):
+        build(sequential).predict_one(bad)
+
+
+def test_first_data_need_a_feature(sequential):
+    net = build(sequential, input_shape=None)
+    with pytest.raises(ValueError, match=r"X: expected shape \(samples, features\), got \(4, 0\)"):
+        net.fit(X[:, :0], Y["mean_squared_error"])
+
+
+def test_refused_first_data_leave_the_network_unbuilt(sequential):
+    net = build(sequential, input_shape=None)
+    with pytest.raises(ValueError, match="X: expected finite numbers"):
+        net.fit(spoiled(np.ones((4, 5)), (0, 0), np.nan), Y["mean_squared_error"])
+    assert net.input_shape is None
+    net.fit(X, Y["mean_squared_error"], verbose=0)
+    assert net.input_shape == (3,)
+
+
+# ---------------------------------------------------------------------------------------- targets
+
+REFUSED_Y = {
+    "mean_squared_error": [
+        (np.ones((3, 2)), ValueError, "y: expected as many targets as X has samples, 4, got 3"),
+        (np.ones(4), ValueError, r"y: expected shape \(4, 2\), got \(4,\)"),
+        (np.ones((4, 3)), ValueError, r"y: expected shape \(4, 2\), got \(4, 3\)"),
+        (3.0, ValueError, r"y: expected shape \(4, 2\), got \(\)"),
+        (spoiled(np.ones((4, 2)), (3, 1), np.inf), ValueError, "y: .* got inf at row 3, column 1"),
+        (None, TypeError, r"y: expected real numbers, got None \(NoneType\)"),
+        (np.full((4, 2), "a"), TypeError, "y: expected real numbers, got dtype <U1"),
+    ],
+    "binary_crossentropy": [
+        (spoiled(np.ones((4, 2)), (2, 0), 1.5), ValueError, "y: .* 0 to 1, got 1.5 at row 2, col"),
+        (spoiled(np.ones((4, 2)), (1, 1), -1), ValueError, "y: .* 0 to 1, got -1.0 at row 1, col"),
+        (spoiled(np.ones((4, 2)), (0, 0), np.nan), ValueError, "y: expected finite .* nan at row"),
+    ],
+    "categorical_crossentropy": [
+        ([0, 1, 1, 0], ValueError, r"y: .* got \(4,\); for integer labels use loss 'sparse_cat"),
+        ([[1, 0], [1, 1], [0, 1], [0, 1]], ValueError, "y: .* rows that sum to 1, got 2 in row 1"),
+        ([[1, 0], [1, 0], [-1, 2], [0, 1]], ValueError, "y: .*>= 0, got -1.0 at row 2, column 0"),
+        ([[1, 0], [1, 0], [0, 0], [0, 1]], ValueError, "y: .* rows that sum to 1, got 0 in row 2"),
+    ],
+    "sparse_categorical_crossentropy": [
+        ([0, 1, 2, 1], ValueError, "y: expected integer labels 0 to 1, got 2 at row 2"),
+        ([0, -1, 0, 1], ValueError, "y: expected integer labels 0 to 1, got -1 at row 1"),
+        ([0, 1, 0, 0.5], ValueError, "y: expected integer labels 0 to 1, got 0.5 at row 3"),
+        ([0, np.nan, 0, 1], ValueError, "y: expected integer labels 0 to 1, got nan at row 1"),
+        (np.eye(2)[[0, 1, 1, 0]], ValueError, r"y: .* got \(4, 2\); for one-hot targets use loss"),
+        (["a", "b", "a", "b"], TypeError, "y: expected real numbers, got dtype <U1"),
+        ([0, 1, 1], ValueError, "y: expected as many targets as X has samples, 4, got 3"),
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("loss", "bad", "error", "message"),
+    [(loss, *case) for loss, cases in REFUSED_Y.items() for case in cases],
+)
+@pytest.mark.parametrize("method", ["fit", "train_step", "evaluate", "gradients"])
+def test_refused_targets(sequential, method, loss, bad, error, message):
+    net = build(sequential, loss)
+    before = net.params.copy()
+    with pytest.raises(error, match=message):
+        getattr(net, method)(X, bad)
+    np.testing.assert_array_equal(net.params, before)
+
+
+def test_ready_arrays_of_wrong_values_are_refused_too(sequential):
+    """They need no conversion, so that an engine might be tempted to take them as they are."""
+    net = build(sequential, "categorical_crossentropy")
+    ready = np.ascontiguousarray(X, np.float32)
+    with pytest.raises(ValueError, match="y: expected rows that sum to 1"):
+        net.train_step(ready, np.full((4, 2), 0.7, np.float32))
+    labels = build(sequential, "sparse_categorical_crossentropy")
+    with pytest.raises(ValueError, match="y: expected integer labels 0 to 1, got 7 at row 3"):
+        labels.train_step(ready, np.array([0, 1, 1, 7]))
+
+
+@pytest.mark.parametrize(
+    "y",
+    [
+        [True, False, True, True],
+        [1, 0, 1, 1],
+        np.array([[1], [0], [1], [1]], np.uint8),
+        np.array([1, 0, 1, 1], np.float16),
+        np.array([1, 9, 0, 9, 1, 9, 1, 9.0])[::2],
+    ],
+    ids=["bools", "ints", "column", "float16", "strided"],
+)
+def test_equal_targets_in_any_form(sequential, y):
+    net = build(sequential, "binary_crossentropy", units=1)
+    assert net.evaluate(X, y) == net.evaluate(X, np.array([[1.0], [0.0], [1.0], [1.0]]))
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        [0, 1, 1, 0],
+        [[0], [1], [1], [0]],
+        [False, True, True, False],
+        np.array([0, 1, 1, 0], np.uint8),
+        np.array([0, 1, 1, 0], np.float32),
+        np.array([0, 1, 1, 0], ">i4"),
+    ],
+)
+def test_equal_labels_in_any_form(sequential, labels):
+    net = build(sequential, "sparse_categorical_crossentropy")
+    assert net.evaluate(X, labels) == net.evaluate(X, np.array([0, 1, 1, 0]))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        X.tolist(),
+        X.astype(np.int16),
+        X.astype(np.float32),
+        X.astype(">f8"),
+        np.asfortranarray(X),
+        np.repeat(X, 2, axis=1)[:, ::2],
+        X[::-1].copy()[::-1],
+        np.frombuffer(b"x" + X.tobytes(), np.uint8)[1:].view(float).reshape(4, 3),
+    ],
+    ids=["list", "int", "float32", "big-endian", "fortran", "strided", "reversed", "unaligned"],
+)
+def test_equal_inputs_in_any_form(sequential, dtype, data):
+    net = build(sequential, dtype=dtype)
+    np.testing.assert_array_equal(net.predict(data), net.predict(X))
+    np.testing.assert_array_equal(net.predict_one(data[1]), net.predict_one(X[1]))
+
+
+def test_data_frames_are_arrays(sequential):
+    class Frame:
+        """Looks like a table of pandas: something that NumPy can convert."""
+
+        def __init__(self, values):
+            self.values = values
+
+        def __array__(self, dtype=None, copy=None):
+            return np.array(self.values, dtype)
+
+    net = build(sequential)
+    y = Y["mean_squared_error"]
+    assert net.evaluate(Frame(X), Frame(y)) == net.evaluate(X, y)
+
+
+def test_read_only_data_are_used_and_never_written(sequential):
+    inputs, y = X.astype(np.float32), Y["mean_squared_error"].astype(np.float32)
+    inputs.flags.writeable = y.flags.writeable = False
+    net = build(sequential)
+    net.fit(inputs, y, epochs=2, batch_size=2, verbose=0)
+    net.train_step(inputs, y)
+    np.testing.assert_array_equal(net.predict(inputs), net.predict(X))
+
+
+@pytest.mark.parametrize("loss", Y)
+def test_ready_arrays_pass_without_a_copy(loss):
+    prepare = validation.Prepare(3, 2, np.dtype("float64"), losses.resolve(loss))
+    ready_X, ready_y = prepare(X, Y[loss])
+    assert ready_X is X
+    assert np.shares_memory(ready_y, Y[loss])
+    assert prepare(X)[1] is None
+
+
+def test_other_arrays_are_converted():
+    prepare = validation.Prepare(3, 2, np.dtype("float32"), losses.resolve("mean_squared_error"))
+    ready, _ = prepare(np.asfortranarray(X))
+    assert ready.dtype == np.float32
+    assert ready.flags.c_contiguous
+    np.testing.assert_array_equal(ready, X)
+
+
+# -------------------------------------------------------------------------------------------- out
+
+
+@pytest.mark.parametrize(
+    ("out", "error"),
+    [
+        (np.empty((4, 3), np.float32), ValueError),
+        (np.empty((3, 2), np.float32), ValueError),
+        (np.empty(8, np.float32), ValueError),
+        (np.empty((4, 2)), TypeError),
+        (np.empty((4, 2), np.float32, order="F"), ValueError),
+        (np.empty((4, 4), np.float32)[:, ::2], ValueError),
+        ([[0, 0]] * 4, TypeError),
+    ],
+)
+def test_refused_out(sequential, out, error):
+    message = r"out: expected a C-contiguous, writable array of shape \(4, 2\) and dtype float32; "
+    with pytest.raises(error, match=message):
+        build(sequential).predict(X, out)
+
+
+def test_read_only_out_is_refused(sequential):
+    out = np.empty(2, np.float32)
+    out.flags.writeable = False
+    message = r"out: expected .* of shape \(2,\) and dtype float32; got one that is read-only"
+    with pytest.raises(ValueError, match=message):
+        build(sequential).predict_one(X[0], out)
+
+
+# ---------------------------------------------------------------------------------------- weights
+
+
+def test_refused_weights_leave_all_as_they_were(sequential):
+    net = build(sequential)
+    good = net.get_weights()
+    cases = [
+        (good[:3], ValueError, r"weights: expected 4 arrays \(W and b of each layer\), got 3"),
+        (np.ones(3), TypeError, "weights: expected a list of arrays, got an array of shape"),
+        ([w + 1 for w in good[:2]] + [good[2].T, good[3]], ValueError, r"weights\[2\]: .* \(4, 2\)"),
+        ([*good[:3], [np.nan, 0]], ValueError, r"weights\[3\]: expected finite .* nan at row 0"),
+        ([*good[:3], ["a", "b"]], TypeError, r"weights\[3\]: expected real numbers"),
+        ([*good[:3], [0, 1e300]], ValueError, r"weights\[3\]: .*range of float32, got 1e\+300"),
+    ]
+    for weights, error, message in cases:
+        with pytest.raises(error, match=message):
+            net.set_weights(weights)
+        for weight, expected in zip(net.weights, good, strict=True):
+            np.testing.assert_array_equal(weight, expected)
