@@ -15,6 +15,7 @@
 
 #define BLOCK_BYTES 64        /* strides are multiples, matrices are aligned to it */
 #define PANEL_BYTES 512       /* the widest panel of columns that a kernel packs at a time */
+#define NARROW 16             /* nets whose layers are all this thin or thinner train feature-major */
 #define FAR_BYTES 4096        /* from this stride on, rows share sets of L1 and no pages: panels are packed */
 
 /* X(entry, arguments): the one list of the kernels. Rows first..last-1 let a caller split the work.
@@ -23,6 +24,11 @@
  * dense_backward  Dx = (D W^T) * act_below'(X), samples first..last-1; writes the padding of Dx as zero.
  * dense_update    target = beta target + alpha [X 1]^T D over m samples, rows first..last-1 of (k + 1, ld). beta = 0
  *                 does not read the target. Nothing may alias D or X.
+ * narrow_forward, narrow_backward, narrow_update
+ *                 the same for m samples, feature-major: X (k + 1, ldx), Y (n + 1, ldx), D (n, ldx), Dx (k, ldx), samples
+ *                 in the lanes, ldx whole blocks, n and k at most NARROW. The last row of X and of Y holds ones, which
+ *                 meet the bias. The lanes of D from m on are zero; those of X and Y hold anything finite.
+ * narrow_gather   to (width, ld) := samples of `width` values, in the order given or as they lie, transposed.
  * squared_error, binary_crossentropy, categorical_crossentropy
  *                 add the batch's unscaled loss to the score, write the unscaled D. D may be Y.
  * apply           y[i] = act(x[i]) for count values, whole blocks; kind is an activation_kind, EXP or LOG1P. x may be y.
@@ -32,6 +38,10 @@
     X(dense_forward, (const struct row *, ptrdiff_t first, ptrdiff_t last))                                            \
     X(dense_backward, (const struct row *, ptrdiff_t first, ptrdiff_t last))                                           \
     X(dense_update, (const struct row *, ptrdiff_t m, ptrdiff_t first, ptrdiff_t last, double alpha, double beta))     \
+    X(narrow_forward, (const struct row *, ptrdiff_t m))                                                               \
+    X(narrow_backward, (const struct row *, ptrdiff_t m))                                                              \
+    X(narrow_update, (const struct row *, ptrdiff_t m, double alpha, double beta))                                     \
+    X(narrow_gather, (const void *samples, ptrdiff_t width, const ptrdiff_t *order, ptrdiff_t m, void *to, ptrdiff_t ld)) \
     X(squared_error, (const struct loss *, ptrdiff_t m, struct score *))                                               \
     X(binary_crossentropy, (const struct loss *, ptrdiff_t m, struct score *))                                         \
     X(categorical_crossentropy, (const struct loss *, ptrdiff_t m, struct score *))                                    \

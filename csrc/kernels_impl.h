@@ -3,6 +3,7 @@
 #include "kernels.h"
 #include "dense.h"
 #include "losses.h"
+#include "narrow.h"
 
 static void apply(int kind, double slope, const void *x, void *y, ptrdiff_t count)
 {

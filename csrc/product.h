@@ -4,6 +4,7 @@
  * forward    X                 W                     Y  = act(b + sum)
  * backward   D                 W^T, panel by panel   Dx = sum * act_below'(X)
  * update     X^T, by strides   D                     target = beta target + alpha sum
+ * and, feature-major (narrow.h), forward W^T X and backward W D.
  *
  * A tile of up to MR x NV vectors of C stays in registers while p runs. A is read one scalar at a time, so it may have
  * any strides; B and C are read in aligned vectors, their columns a whole number of 64-byte blocks. C aliases nothing.
@@ -26,7 +27,8 @@ struct product {
     ptrdiff_t depth; /* how far p runs */
     real *c;
     ptrdiff_t ldc;
-    const real *start; /* the row that every sum starts from, or NULL for zero */
+    const real *start; /* NULL: sums start from zero; else from start[j], or from start[i] */
+    int start_by_row;
     enum finish finish;
     struct activation act; /* ACTIVATE, DERIVATIVE */
     const real *y;         /* DERIVATIVE: the activations, stride ldc */
@@ -69,14 +71,17 @@ static void activate_all(int kind, real slope, const real *x, real *y, ptrdiff_t
 /* Rows i..i + MR - 1 and the first NV vectors of C. */
 INLINE void tile(const int MR, const int NV, const struct product *p, ptrdiff_t i)
 {
-    vec acc[MR][NV];
+    vec acc[12][8]; /* the largest tile: what is not used is never there */
     UNROLL for (int r = 0; r < MR; r++)
-        UNROLL for (int v = 0; v < NV; v++) acc[r][v] = p->start ? load(p->start + v * LANES) : splat(0);
+        UNROLL for (int v = 0; v < NV; v++)
+            acc[r][v] = !p->start          ? splat(0)
+                        : p->start_by_row ? splat(p->start[i + r])
+                                          : load(p->start + v * LANES);
 
     const real *a = p->a + i * p->rs, *b = p->b;
     const ptrdiff_t rs = p->rs, cs = p->cs, ldb = p->ldb;
     for (ptrdiff_t q = p->depth; q > 0; q--, a += cs, b += ldb) {
-        vec row[NV];
+        vec row[8];
         UNROLL for (int v = 0; v < NV; v++) row[v] = load(b + v * LANES);
         UNROLL for (int r = 0; r < MR; r++) {
             vec x = splat(a[r * rs]);
@@ -197,7 +202,7 @@ static void multiply(struct product p, ptrdiff_t first, ptrdiff_t last, ptrdiff_
             p.ldb = whole.ldb;
         }
         p.c = whole.c + j;
-        p.start = whole.start ? whole.start + j : NULL;
+        if (whole.start && !whole.start_by_row) p.start = whole.start + j;
         p.y = whole.y ? whole.y + j : NULL;
         run_rows(&p, first, last, w);
     }

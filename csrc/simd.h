@@ -23,11 +23,9 @@ typedef real vec __attribute__((vector_size(VECTOR_BYTES), may_alias));
 typedef bits mask __attribute__((vector_size(VECTOR_BYTES), may_alias));
 typedef real loose_vec __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(real)), may_alias));
 
-enum {
-    LANES = VECTOR_BYTES / sizeof(real),
-    BLOCK = BLOCK_BYTES / sizeof(real), /* elements of a 64-byte block, and the vectors it takes */
-    WIDE = BLOCK_BYTES / VECTOR_BYTES,
-};
+#define LANES (VECTOR_BYTES * 8 / REAL_BITS)
+#define BLOCK (BLOCK_BYTES * 8 / REAL_BITS) /* elements of a 64-byte block ... */
+#define WIDE (BLOCK_BYTES / VECTOR_BYTES)   /* ... and the vectors it takes */
 
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 32")
@@ -71,14 +69,42 @@ INLINE mask lane_is(ptrdiff_t j, ptrdiff_t at)
     return index == splat_bits((bits)(at - j));
 }
 
+/* x with its upper half of 2, 4, 8 or 16 lanes moved onto the lower; the other lanes do not matter. */
+#if LANES == 16
+#define HALVE_16(x) __builtin_shufflevector(x, x, 8, 9, 10, 11, 12, 13, 14, 15, 8, 9, 10, 11, 12, 13, 14, 15)
+#define HALVE_8(x) __builtin_shufflevector(x, x, 4, 5, 6, 7, 4, 5, 6, 7, 4, 5, 6, 7, 4, 5, 6, 7)
+#define HALVE_4(x) __builtin_shufflevector(x, x, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3)
+#define HALVE_2(x) __builtin_shufflevector(x, x, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1)
+#elif LANES == 8
+#define HALVE_8(x) __builtin_shufflevector(x, x, 4, 5, 6, 7, 4, 5, 6, 7)
+#define HALVE_4(x) __builtin_shufflevector(x, x, 2, 3, 2, 3, 2, 3, 2, 3)
+#define HALVE_2(x) __builtin_shufflevector(x, x, 1, 1, 1, 1, 1, 1, 1, 1)
+#elif LANES == 4
+#define HALVE_4(x) __builtin_shufflevector(x, x, 2, 3, 2, 3)
+#define HALVE_2(x) __builtin_shufflevector(x, x, 1, 1, 1, 1)
+#else
+#define HALVE_2(x) __builtin_shufflevector(x, x, 1, 1)
+#endif
+
 /* Sum and maximum of a 64-byte block of lanes, folded by halves: the same tree on every instruction set. */
 INLINE real block_sum(const vec s[WIDE])
 {
-    real lane[BLOCK];
-    UNROLL for (int w = 0; w < WIDE; w++) *(loose_vec *)(lane + w * LANES) = s[w];
-    UNROLL for (int half = BLOCK / 2; half > 0; half /= 2)
-        UNROLL for (int l = 0; l < half; l++) lane[l] += lane[l + half];
-    return lane[0];
+    vec fold[WIDE];
+    UNROLL for (int w = 0; w < WIDE; w++) fold[w] = s[w];
+    UNROLL for (int half = WIDE / 2; half > 0; half /= 2)
+        UNROLL for (int w = 0; w < half; w++) fold[w] += fold[w + half];
+    vec x = fold[0];
+#if LANES >= 16
+    x += HALVE_16(x);
+#endif
+#if LANES >= 8
+    x += HALVE_8(x);
+#endif
+#if LANES >= 4
+    x += HALVE_4(x);
+#endif
+    x += HALVE_2(x);
+    return x[0];
 }
 
 INLINE real block_max(const vec s[WIDE])

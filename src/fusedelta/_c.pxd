@@ -77,6 +77,7 @@ cdef extern from "kernels.h" nogil:
     const int BLOCK_BYTES
     const int PANEL_BYTES
     const int FAR_BYTES
+    const int NARROW
     const int FUSEDELTA_MAX_ISAS
     const int EXP
     const int LOG1P
@@ -88,6 +89,11 @@ cdef extern from "kernels.h" nogil:
         void (*dense_backward)(const row_t *, ptrdiff_t first, ptrdiff_t last) noexcept nogil
         void (*dense_update)(const row_t *, ptrdiff_t m, ptrdiff_t first, ptrdiff_t last,
                              double alpha, double beta) noexcept nogil
+        void (*narrow_forward)(const row_t *, ptrdiff_t m) noexcept nogil
+        void (*narrow_backward)(const row_t *, ptrdiff_t m) noexcept nogil
+        void (*narrow_update)(const row_t *, ptrdiff_t m, double alpha, double beta) noexcept nogil
+        void (*narrow_gather)(const void *samples, ptrdiff_t width, const ptrdiff_t *order, ptrdiff_t m,
+                              void *to, ptrdiff_t ld) noexcept nogil
         void (*squared_error)(const loss_t *, ptrdiff_t m, score_t *) noexcept nogil
         void (*binary_crossentropy)(const loss_t *, ptrdiff_t m, score_t *) noexcept nogil
         void (*categorical_crossentropy)(const loss_t *, ptrdiff_t m, score_t *) noexcept nogil

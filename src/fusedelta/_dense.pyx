@@ -6,6 +6,9 @@ With X (m, k), W (k, n), b (n), Y and D (m, n):
     backward   Dx = (D W^T) * act_below'(X)            W still old; act' from the activations alone
     update     W := beta W + alpha X^T D               b likewise, from the column sums of D
 
+Sample-major as written; feature-major, all matrices transposed, for nets whose layers are thinner than a vector. Both give
+each output of forward and backward as the same chain of products.
+
 The update goes straight into the row's target. For SGD the target is W and beta is 1, so no gradient is ever stored.
 """
 
@@ -27,3 +30,20 @@ cdef void update(const net_t *net, const row_t *row, ptrdiff_t m, double alpha, 
 
 
 cdef layer_ops_t dense_ops = layer_ops_t(forward=forward, backward=backward, update=update)
+
+
+cdef void narrow_forward(const net_t *net, const row_t *row, ptrdiff_t m) noexcept nogil:
+    net.cpu.narrow_forward(row, m)
+
+
+cdef void narrow_backward(const net_t *net, const row_t *row, ptrdiff_t m) noexcept nogil:
+    net.cpu.narrow_backward(row, m)
+
+
+cdef void narrow_update(const net_t *net, const row_t *row, ptrdiff_t m, double alpha, double beta) noexcept nogil:
+    net.cpu.narrow_update(row, m, alpha, beta)
+
+
+cdef layer_ops_t narrow_dense_ops = layer_ops_t(
+    forward=narrow_forward, backward=narrow_backward, update=narrow_update
+)

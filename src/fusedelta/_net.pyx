@@ -1,81 +1,29 @@
-"""Net: owns the memory, compiles layers into rows, walks them. The only place that drops the GIL.
-
-One training step is `step`: forward row by row, the loss and its deltas, then from the last row to the first the deltas
-below and the weights in place. `run_epochs` does that batch after batch, epoch after epoch, in one call without the GIL.
-"""
+"""Net: the compiled engine of one network. Takes the user's arrays, runs programs; the only place that drops the GIL."""
 
 cimport cython
-cimport numpy as np
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.pythread cimport (
     NOWAIT_LOCK, WAIT_LOCK, PyThread_acquire_lock, PyThread_allocate_lock, PyThread_free_lock, PyThread_release_lock,
 )
-from libc.math cimport NAN
 from libc.stddef cimport ptrdiff_t
-from libc.stdint cimport int64_t, uintptr_t
-from libc.stdlib cimport calloc, free
+from libc.stdint cimport int64_t
 from libc.string cimport memcpy
 
-from fusedelta._c cimport (
-    BLOCK_BYTES, FAR_BYTES, LEAKY_RELU, LINEAR, PANEL_BYTES, RELU, SIGMOID, SOFTMAX, TANH,
-    activation_t, loss_t, net_t, row_t, score_t,
-)
-from fusedelta._cpu cimport current_kernels
-from fusedelta._dense cimport dense_ops
-from fusedelta._losses cimport set_loss
-from fusedelta._optimizers cimport set_optimizer
+cimport numpy as np
+
+from fusedelta._c cimport NARROW, SIGMOID, row_t, score_t
+from fusedelta._program cimport Program, data_set
 
 np.import_array()
 
-cdef dict KINDS = {
-    "linear": LINEAR, "relu": RELU, "leaky_relu": LEAKY_RELU, "sigmoid": SIGMOID, "tanh": TANH, "softmax": SOFTMAX,
-}
 cdef enum:
     PREDICT_ROWS = 256                   # predictions run through the workspace this many rows at a time
+    NARROW_BATCH = 2                     # from this batch on the lanes are worth filling
 cdef double UNLOCKED_FLOPS = 2e5         # a call with less work keeps the GIL: dropping it costs about 50 ns
 cdef double FLOPS_BETWEEN_SIGNALS = 5e8  # Ctrl-C is looked for this often, a step counting for at least ...
 cdef double FLOPS_OF_A_STEP = 2e3        # ... this much: about 50 ms
 cdef double LARGEST_FLOAT = 3.4028234663852886e38
 cdef double LARGEST_DOUBLE = 1.7976931348623157e308
-
-
-# ---- the walk ---------------------------------------------------------------------------------------------------
-
-cdef inline void forward(const net_t *net, ptrdiff_t m) noexcept nogil:
-    cdef ptrdiff_t i
-    for i in range(net.n_rows):
-        net.rows[i].ops.forward(net, &net.rows[i], m)
-
-
-cdef inline void backward(net_t *net, ptrdiff_t m, double alpha, double beta) noexcept nogil:
-    cdef ptrdiff_t i = net.n_rows
-    cdef const row_t *row
-    while i > 0:
-        i -= 1
-        row = &net.rows[i]
-        if row.Dx != NULL:
-            row.ops.backward(net, row, m)
-        row.ops.update(net, row, m, alpha, beta)
-
-
-cdef inline double per_sample(const loss_t *loss, double factor, ptrdiff_t m) noexcept nogil:
-    return factor / <double>m if loss.mean else factor
-
-
-cdef inline void step(net_t *net, ptrdiff_t m, score_t *score) noexcept nogil:
-    forward(net, m)
-    net.loss.evaluate(&net.loss, m, score)
-    backward(net, m, net.optimizer.rate * per_sample(&net.loss, net.loss.delta_factor, m), net.optimizer.beta)
-    if net.optimizer.finish != NULL:
-        net.optimizer.finish(net)
-
-
-cdef inline ptrdiff_t round_up(ptrdiff_t size) noexcept nogil:
-    return (size + BLOCK_BYTES - 1) // BLOCK_BYTES * BLOCK_BYTES
-
-
-cdef inline char *aligned(char *block) noexcept nogil:
-    return <char *> round_up(<uintptr_t> block)
 
 
 @cython.final
@@ -97,176 +45,42 @@ cdef class Net:
     """
 
     def __cinit__(self, list rows, str loss, optimizer, np.ndarray params, prepare):
-        cdef ptrdiff_t i
         self.params, self.prepare = params, prepare
         self.typenum = np.PyArray_TYPE(params)
         self.itemsize = np.PyArray_ITEMSIZE(params)
-        self.net.cpu = current_kernels(self.itemsize)
-        self.net.n_rows = len(rows)
-        self.net.rows = <row_t *> calloc(len(rows), sizeof(row_t))
+        self.program = Program(rows, loss, optimizer, params, False)
+        self.narrow = None
+        if rows[len(rows) - 1].activation != "softmax" and all(max(row.n_inputs, row.n_outputs) <= NARROW for row in rows):
+            self.narrow = Program(rows, loss, optimizer, params, True)
+        self.k, self.n = self.program.k, self.program.n
         self.lock = PyThread_allocate_lock()
-        if self.net.rows == NULL or self.lock == NULL:
+        if self.lock == NULL:
             raise MemoryError()
-        for i in range(self.net.n_rows):
-            self.compile(&self.net.rows[i], rows[i])
-            if i > 0:
-                self.net.rows[i].ldx = self.net.rows[i - 1].ld
-                self.net.rows[i].act_below = self.net.rows[i - 1].act
-        cdef row_t *last = &self.net.rows[len(rows) - 1]
-        self.k, self.n = self.net.rows[0].k, last.n
-        self.output = self.net.loss.act = last.act
-        self.net.loss.n, self.net.loss.ld = last.n, last.ld
-        self.logits = set_loss(&self.net.loss, loss, self.net.cpu)
-        self.sparse = loss == "sparse_categorical_crossentropy"
-        set_optimizer(&self.net.optimizer, optimizer)
-
-    cdef int compile(self, row_t *row, object layer) except -1:
-        row.ops = &dense_ops
-        row.k, row.n, row.ld = layer.n_inputs, layer.n_outputs, layer.stride
-        row.ldx = row.k
-        row.W = row.target = np.PyArray_BYTES(self.params) + <ptrdiff_t> layer.offset * self.itemsize
-        row.act.kind, row.act.slope = KINDS[layer.activation], layer.slope
-        self.flops += 6.0 * row.k * row.n
-        return 0
 
     def __dealloc__(self):
-        free(self.workspace)
-        free(self.gathered)
-        free(self.net.rows)
         if self.lock != NULL:
             PyThread_free_lock(self.lock)
-
-    # ---- memory -------------------------------------------------------------------------------------------------
 
     @property
     def workspace_bytes(self):
         """Memory held beside the parameters: one batch of activations, deltas and targets, one panel."""
-        return self.workspace_size + self.gather_capacity * self.k * self.itemsize
+        return self.program.size + (self.narrow.size if self.narrow is not None else 0)
 
-    cdef int reserve(self, ptrdiff_t m, bint gather) except -1:
-        """Room for batches of m samples. Zeroed, because padding stays as it is found."""
-        if m > self.capacity:
-            self.reserve_workspace(m)
-        if gather and m > self.gather_capacity:
-            free(self.gathered)
-            self.gather_capacity = 0
-            self.gathered = <char *> calloc(m * self.k, self.itemsize)
-            if self.gathered == NULL:
-                raise MemoryError(f"no memory for a batch of {m} samples of {self.k} inputs")
-            self.gather_capacity = m
-        return 0
-
-    cdef int reserve_workspace(self, ptrdiff_t m) except -1:
-        cdef ptrdiff_t i, widest = 0, depth = 0, size = 0, last = self.net.n_rows - 1
-        cdef row_t *rows = self.net.rows
-        for i in range(last + 1):
-            size += m * rows[i].ld * self.itemsize
-            widest = max(widest, rows[i].ld * self.itemsize)
-            depth = max(depth, rows[i].n)
-            if rows[i].ld * self.itemsize >= FAR_BYTES:
-                depth = max(depth, max(m, rows[i].k))
-        cdef ptrdiff_t deltas = m * widest, targets = m * rows[last].ld * self.itemsize, labels = round_up(m * 8)
-        size += 2 * deltas + targets + labels + depth * PANEL_BYTES
-        free(self.workspace)
-        self.capacity = self.workspace_size = 0
-        self.workspace = <char *> calloc(size + BLOCK_BYTES, 1)
-        if self.workspace == NULL:
-            raise MemoryError(f"no memory for {size} bytes: activations and deltas of a batch of {m} samples")
-        self.capacity, self.workspace_size = m, size
-        cdef char *at = aligned(self.workspace)
-        cdef char *D = at
-        cdef char *T = at + 2 * deltas
-        cdef char *panel = T + targets + labels
-        self.targets, self.labels = T, <int64_t *> (T + targets)
-        at = panel + depth * PANEL_BYTES
-        for i in range(last + 1):
-            rows[i].scratch = panel
-            rows[i].Y, at = at, at + m * rows[i].ld * self.itemsize
-            rows[i].D = D + (i & 1) * deltas
-            rows[i].Dx = D + (1 - (i & 1)) * deltas if i > 0 else NULL
-            if i > 0:
-                rows[i].X = rows[i - 1].Y
-        self.net.loss.Y, self.net.loss.D = rows[last].Y, rows[last].D
-        return 0
-
-    # ---- a batch in place ---------------------------------------------------------------------------------------
-
-    cdef void want(self, bint logits) noexcept nogil:
-        """What the last row gives: logits, or the activated output."""
-        self.net.rows[self.net.n_rows - 1].act.kind = LINEAR if logits else self.output.kind
+    cdef Program trainer(self, ptrdiff_t m):
+        """The program for batches of m samples. It depends on shapes alone, so that figures repeat."""
+        return self.narrow if self.narrow is not None and m >= NARROW_BATCH else self.program
 
     cdef data_set data(self, object X, object y):
         cdef data_set data
         data.X = np.PyArray_BYTES(X)
         data.m = np.PyArray_DIM(X, 0)
-        data.T = NULL if self.sparse else np.PyArray_BYTES(y)
-        data.labels = <const int64_t *> np.PyArray_DATA(y) if self.sparse else NULL
+        data.T = NULL if self.program.sparse else np.PyArray_BYTES(y)
+        data.labels = <const int64_t *> np.PyArray_DATA(y) if self.program.sparse else NULL
         data.order = NULL
         data.staged = False
         return data
 
-    cdef void stage(self, data_set *data, ptrdiff_t first, ptrdiff_t m) noexcept nogil:
-        """Put samples first .. first + m - 1 of the order where the kernels look: in place where they lie together."""
-        cdef ptrdiff_t row_bytes = self.k * self.itemsize
-        if data.staged:
-            return
-        if data.order == NULL:
-            self.net.rows[0].X = data.X + first * row_bytes
-        elif m == 1:
-            self.net.rows[0].X = data.X + data.order[first] * row_bytes
-        else:
-            gather(self.gathered, row_bytes, data.X, row_bytes, data.order + first, m)
-            self.net.rows[0].X = self.gathered
-        self.stage_targets(data, first, m)
-        data.staged = data.order == NULL and m == data.m
-
-    cdef void stage_targets(self, data_set *data, ptrdiff_t first, ptrdiff_t m) noexcept nogil:
-        cdef ptrdiff_t i, bytes = self.n * self.itemsize, ld = self.net.loss.ld * self.itemsize
-        self.net.loss.T = NULL if self.sparse else self.targets
-        if not self.sparse and data.order == NULL:
-            for i in range(m):
-                memcpy(self.targets + i * ld, data.T + (first + i) * bytes, bytes)
-        elif not self.sparse:
-            gather(self.targets, ld, data.T, bytes, data.order + first, m)
-        elif data.order == NULL:
-            self.net.loss.labels = data.labels + first
-        else:
-            for i in range(m):
-                self.labels[i] = data.labels[data.order[first + i]]
-            self.net.loss.labels = self.labels
-
-    # ---- training -----------------------------------------------------------------------------------------------
-
-    cdef double value(self, const score_t *score, ptrdiff_t m) noexcept nogil:
-        return score.sum * per_sample(&self.net.loss, self.net.loss.value_factor, m)
-
-    cdef double accuracy(self, const score_t *score, ptrdiff_t m) noexcept nogil:
-        cdef double decisions = <double>m * (self.n if self.output.kind == SIGMOID else 1)
-        return <double>score.correct / decisions if self.logits else NAN
-
-    cdef int run_epochs(self, data_set *data, ptrdiff_t batch, ptrdiff_t epochs, double *results) except -1 nogil:
-        """`epochs` times all batches; the order moves on by m an epoch. results (epochs, 2): loss, accuracy."""
-        cdef ptrdiff_t epoch, first, m
-        cdef double work = 0
-        cdef score_t score
-        for epoch in range(epochs):
-            score.sum, score.correct = 0, 0
-            first = 0
-            while first < data.m:
-                m = min(batch, data.m - first)
-                self.stage(data, first, m)
-                step(&self.net, m, &score)
-                first += m
-                work += self.flops * m + FLOPS_OF_A_STEP
-                if work > FLOPS_BETWEEN_SIGNALS:
-                    work = 0
-                    with gil:
-                        PyErr_CheckSignals()
-            results[2 * epoch] = self.value(&score, data.m)
-            results[2 * epoch + 1] = self.accuracy(&score, data.m)
-            if data.order != NULL:
-                data.order += data.m
-        return 0
+    # ---- training ---------------------------------------------------------------------------------------------------
 
     def train(self, np.ndarray X, np.ndarray y, ptrdiff_t batch_size, orders, np.ndarray results):
         """Train for ``len(results)`` epochs on ready arrays, in one call without the GIL.
@@ -283,18 +97,18 @@ cdef class Net:
             Receives each epoch's loss and accuracy (nan for a regression).
         """
         cdef data_set data = self.data(X, y)
-        cdef ptrdiff_t epochs = np.PyArray_DIM(results, 0)
         cdef double *out = <double *> np.PyArray_DATA(results)
+        cdef ptrdiff_t epochs = np.PyArray_DIM(results, 0), batch = min(batch_size, data.m)
+        cdef Program program = self.trainer(batch)
         if orders is not None:
             data.order = <const ptrdiff_t *> np.PyArray_DATA(orders)
-        batch_size = min(batch_size, data.m)
         self.acquire()
         self.training = True
         try:
-            self.reserve(batch_size, orders is not None and batch_size > 1)
-            self.want(self.logits)
+            program.reserve(batch, orders is not None and batch > 1)
+            program.want(program.logits)
             with nogil:
-                self.run_epochs(&data, batch_size, epochs, out)
+                run_epochs(program, &data, batch, epochs, out)
         finally:
             self.training = False
             self.release()
@@ -305,45 +119,40 @@ cdef class Net:
         if not (self.inputs_ready(X) and self.targets_ready(y, np.PyArray_DIM(X, 0))):
             X, y = self.prepare(X, y)
         cdef data_set data = self.data(X, y)
-        cdef bint unlocked = self.flops * data.m > UNLOCKED_FLOPS
+        cdef Program program = self.trainer(data.m)
         self.acquire()
         try:
-            self.reserve(data.m, False)
-            self.want(self.logits)
-            self.stage(&data, 0, data.m)
-            if unlocked:
+            program.reserve(data.m, False)
+            program.want(program.logits)
+            program.stage(&data, 0, data.m)
+            if program.flops * data.m > UNLOCKED_FLOPS:
                 with nogil:
-                    step(&self.net, data.m, &score)
+                    program.step(data.m, &score)
             else:
-                step(&self.net, data.m, &score)
+                program.step(data.m, &score)
         finally:
             self.release()
-        return self.value(&score, data.m)
+        return program.loss(&score, data.m)
 
     def gradients(self, X, y, np.ndarray block):
         """Fill `block`, laid out as the parameters, with dLoss/dparameter; returns the loss. X, y ready."""
         cdef score_t score = score_t(0, 0)
         cdef data_set data = self.data(X, y)
+        cdef Program program = self.trainer(data.m)
         self.acquire()
         try:
-            self.reserve(data.m, False)
-            self.want(self.logits)
-            self.aim(np.PyArray_BYTES(block) - np.PyArray_BYTES(self.params))
-            self.stage(&data, 0, data.m)
+            program.reserve(data.m, False)
+            program.want(program.logits)
+            program.aim(np.PyArray_BYTES(block) - np.PyArray_BYTES(self.params))
             with nogil:
-                forward(&self.net, data.m)
-                self.net.loss.evaluate(&self.net.loss, data.m, &score)
-                backward(&self.net, data.m, per_sample(&self.net.loss, self.net.loss.delta_factor, data.m), 0)
+                program.stage(&data, 0, data.m)
+                program.forward(data.m)
+                program.score(data.m, &score)
+                program.backward(data.m, 1, 0)
         finally:
-            self.aim(0)
+            program.aim(0)
             self.release()
-        return self.value(&score, data.m)
-
-    cdef void aim(self, ptrdiff_t offset) noexcept:
-        """Point every update `offset` bytes beyond the weights."""
-        cdef ptrdiff_t i
-        for i in range(self.net.n_rows):
-            self.net.rows[i].target = <char *> self.net.rows[i].W + offset
+        return program.loss(&score, data.m)
 
     def reset_optimizer(self):
         """Set the optimiser's state to zero; plain SGD has none."""
@@ -372,12 +181,11 @@ cdef class Net:
         return out
 
     cdef int predict_rows(self, const char *X, ptrdiff_t m, char *out) except -1:
-        cdef bint unlocked = self.flops * m > UNLOCKED_FLOPS
         self.acquire()
         try:
-            self.reserve(min(m, PREDICT_ROWS), False)
-            self.want(False)
-            if unlocked:
+            self.program.reserve(min(m, PREDICT_ROWS), False)
+            self.program.want(False)
+            if self.program.flops * m > UNLOCKED_FLOPS:
                 with nogil:
                     self.predict_chunks(X, m, out)
             else:
@@ -387,37 +195,36 @@ cdef class Net:
         return 0
 
     cdef void predict_chunks(self, const char *X, ptrdiff_t m, char *out) noexcept nogil:
-        cdef ptrdiff_t first, i, rows, bytes = self.n * self.itemsize
-        cdef const row_t *last = &self.net.rows[self.net.n_rows - 1]
-        first = 0
+        cdef ptrdiff_t first = 0, i, m_chunk, bytes = self.n * self.itemsize
+        cdef row_t *rows = self.program.net.rows
+        cdef const row_t *last = &rows[self.program.net.n_rows - 1]
         while first < m:
-            rows = min(PREDICT_ROWS, m - first)
-            self.net.rows[0].X = X + first * self.k * self.itemsize
-            forward(&self.net, rows)
-            for i in range(rows):
+            m_chunk = min(PREDICT_ROWS, m - first)
+            rows[0].X = X + first * self.k * self.itemsize
+            self.program.forward(m_chunk)
+            for i in range(m_chunk):
                 memcpy(out + (first + i) * bytes, <char *> last.Y + i * last.ld * self.itemsize, bytes)
-            first += rows
+            first += m_chunk
 
     def evaluate(self, X, y):
         """Loss and accuracy (nan for a regression) on ready arrays; nothing changes."""
         cdef score_t score = score_t(0, 0)
         cdef data_set data = self.data(X, y)
-        cdef ptrdiff_t first, rows
+        cdef ptrdiff_t first = 0, m
         self.acquire()
         try:
-            self.reserve(min(data.m, PREDICT_ROWS), False)
-            self.want(self.logits)
+            self.program.reserve(min(data.m, PREDICT_ROWS), False)
+            self.program.want(self.program.logits)
             with nogil:
-                first = 0
                 while first < data.m:
-                    rows = min(PREDICT_ROWS, data.m - first)
-                    self.stage(&data, first, rows)
-                    forward(&self.net, rows)
-                    self.net.loss.evaluate(&self.net.loss, rows, &score)
-                    first += rows
+                    m = min(PREDICT_ROWS, data.m - first)
+                    self.program.stage(&data, first, m)
+                    self.program.forward(m)
+                    self.program.score(m, &score)
+                    first += m
         finally:
             self.release()
-        return self.value(&score, data.m), self.accuracy(&score, data.m)
+        return self.program.loss(&score, data.m), self.program.accuracy(&score, data.m)
 
     # ---- the user's arrays --------------------------------------------------------------------------------------
 
@@ -429,7 +236,7 @@ cdef class Net:
                 and np.PyArray_NDIM(array) == ndim and np.PyArray_ISCARRAY_RO(array))
 
     cdef inline bint within(self, object array, double low, double high):
-        return self.net.cpu.all_within(np.PyArray_DATA(array), np.PyArray_SIZE(array), low, high)
+        return self.program.net.cpu.all_within(np.PyArray_DATA(array), np.PyArray_SIZE(array), low, high)
 
     cdef bint inputs_ready(self, object X):
         return (self.of_dtype(X, 2) and np.PyArray_DIM(X, 0) > 0 and np.PyArray_DIM(X, 1) == self.k
@@ -439,7 +246,7 @@ cdef class Net:
         """Whether y can be used as it is. Class weights of rows are left to `prepare`."""
         cdef int64_t *labels
         cdef ptrdiff_t i
-        if self.sparse:
+        if self.program.sparse:
             if not (np.PyArray_Check(y) and np.PyArray_TYPE(y) == np.NPY_INT64 and np.PyArray_NDIM(y) == 1
                     and np.PyArray_ISCARRAY_RO(y) and np.PyArray_DIM(y, 0) == m):
                 return False
@@ -450,9 +257,9 @@ cdef class Net:
             return True
         if not (self.of_dtype(y, 2) and np.PyArray_DIM(y, 0) == m and np.PyArray_DIM(y, 1) == self.n):
             return False
-        if not self.logits:
+        if not self.program.logits:
             return self.within(y, -self.largest(), self.largest())
-        return self.output.kind == SIGMOID and self.within(y, 0, 1)
+        return self.program.output.kind == SIGMOID and self.within(y, 0, 1)
 
     cdef object prepare_one(self, object x):
         """One sample, made ready by way of a batch of one."""
@@ -493,9 +300,25 @@ cdef class Net:
         PyThread_release_lock(self.lock)
 
 
-cdef void gather(char *to, ptrdiff_t ld, const char *rows, ptrdiff_t bytes, const ptrdiff_t *order,
-                 ptrdiff_t m) noexcept nogil:
-    """The rows that `order` names, one after another, `ld` bytes apart."""
-    cdef ptrdiff_t i
-    for i in range(m):
-        memcpy(to + i * ld, rows + order[i] * bytes, bytes)
+cdef int run_epochs(Program program, data_set *data, ptrdiff_t batch, ptrdiff_t epochs, double *results) except -1 nogil:
+    """All batches, `epochs` times; the order moves on by data.m an epoch. results (epochs, 2): loss, accuracy."""
+    cdef ptrdiff_t epoch, first, m
+    cdef double work = 0
+    cdef score_t score
+    for epoch in range(epochs):
+        score.sum, score.correct, first = 0, 0, 0
+        while first < data.m:
+            m = min(batch, data.m - first)
+            program.stage(data, first, m)
+            program.step(m, &score)
+            first += m
+            work += program.flops * m + FLOPS_OF_A_STEP
+            if work > FLOPS_BETWEEN_SIGNALS:
+                work = 0
+                with gil:
+                    PyErr_CheckSignals()
+        results[2 * epoch] = program.loss(&score, data.m)
+        results[2 * epoch + 1] = program.accuracy(&score, data.m)
+        if data.order != NULL:
+            data.order += data.m
+    return 0

@@ -1,0 +1,47 @@
+from libc.stddef cimport ptrdiff_t
+from libc.stdint cimport int64_t
+
+from fusedelta._c cimport activation_t, net_t, row_t, score_t
+
+
+# The samples of a call: batches are runs of `order`, or of the samples as they lie.
+cdef struct data_set:
+    const char *X                # (m, k)
+    const char *T                # (m, n) targets, or NULL where labels are given
+    const int64_t *labels        # (m)
+    const ptrdiff_t *order       # (m), or NULL
+    ptrdiff_t m
+    bint staged                  # all of it is in place as one batch
+
+
+cdef class Program:
+    cdef net_t net
+    cdef readonly bint narrow    # feature-major, for layers thinner than a vector
+    cdef bint logits             # the loss wants the last row before its activation
+    cdef bint sparse             # targets are labels
+    cdef activation_t output     # the last row's activation
+    cdef ptrdiff_t k, n, itemsize
+    cdef double flops            # of one sample, all three passes
+    cdef char *memory
+    cdef ptrdiff_t capacity      # samples the memory has room for
+    cdef ptrdiff_t size          # of the memory, in bytes
+    cdef bint gathers            # it has room for inputs brought together
+    cdef char *inputs            # (capacity, k), or (k + 1, lanes) where narrow
+    cdef char *targets           # (capacity, ld), or (n, lanes)
+    cdef int64_t *labels         # (capacity)
+
+    cdef int compile(self, row_t *row, object layer, char *params) except -1
+    cdef int reserve(self, ptrdiff_t m, bint gathers) except -1
+    cdef ptrdiff_t lay_out(self, char *memory, ptrdiff_t m, bint gathers) noexcept
+    cdef ptrdiff_t lay_out_narrow(self, char *memory, ptrdiff_t m) noexcept
+    cdef void fill_ones(self) noexcept
+    cdef void want(self, bint logits) noexcept nogil
+    cdef void aim(self, ptrdiff_t offset) noexcept nogil
+    cdef void stage(self, data_set *data, ptrdiff_t first, ptrdiff_t m) noexcept nogil
+    cdef void stage_targets(self, const data_set *data, ptrdiff_t first, ptrdiff_t m) noexcept nogil
+    cdef void forward(self, ptrdiff_t m) noexcept nogil
+    cdef void score(self, ptrdiff_t m, score_t *score) noexcept nogil
+    cdef void backward(self, ptrdiff_t m, double rate, double beta) noexcept nogil
+    cdef void step(self, ptrdiff_t m, score_t *score) noexcept nogil
+    cdef double loss(self, const score_t *score, ptrdiff_t m) noexcept nogil
+    cdef double accuracy(self, const score_t *score, ptrdiff_t m) noexcept nogil

@@ -1,0 +1,275 @@
+"""Program: a network's layers as rows over memory of their own, and the walk over them.
+
+    step     forward row by row; the loss and its deltas; then from the last row to the first the deltas below (W still
+             old) and the weights in place
+    memory   one batch of activations, two layers' deltas, targets, one panel: allocated when a batch outgrows it,
+             never within a step. SGD needs nothing else beside the parameters.
+
+A network has one program sample-major and, where all its layers are thin, a second one feature-major for training.
+"""
+
+cimport cython
+from libc.math cimport NAN
+from libc.stddef cimport ptrdiff_t
+from libc.stdint cimport int64_t, uintptr_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy
+
+cimport numpy as np
+
+from fusedelta._c cimport (
+    BLOCK_BYTES, FAR_BYTES, LEAKY_RELU, LINEAR, PANEL_BYTES, RELU, SIGMOID, SOFTMAX, TANH, row_t, score_t,
+)
+from fusedelta._cpu cimport current_kernels
+from fusedelta._dense cimport dense_ops, narrow_dense_ops
+from fusedelta._losses cimport set_loss
+from fusedelta._optimizers cimport set_optimizer
+
+np.import_array()
+
+cdef dict KINDS = {
+    "linear": LINEAR, "relu": RELU, "leaky_relu": LEAKY_RELU, "sigmoid": SIGMOID, "tanh": TANH, "softmax": SOFTMAX,
+}
+
+
+cdef inline ptrdiff_t round_up(ptrdiff_t size) noexcept nogil:
+    return (size + BLOCK_BYTES - 1) // BLOCK_BYTES * BLOCK_BYTES
+
+
+@cython.final
+cdef class Program:
+    """Rows compiled from layers.
+
+    Parameters
+    ----------
+    rows : list of layers.Row
+        The layers, with the place of each in `params`.
+    loss : str
+        Name of the loss.
+    optimizer : optimizers.SGD
+        The rule of the updates.
+    params : ndarray
+        The flat block of weights and biases, updated in place; the caller keeps it alive.
+    narrow : bool
+        Feature-major.
+    """
+
+    def __cinit__(self, list rows, str loss, optimizer, np.ndarray params, bint narrow):
+        cdef ptrdiff_t i, last = len(rows) - 1
+        self.narrow = narrow
+        self.itemsize = np.PyArray_ITEMSIZE(params)
+        self.net.cpu = current_kernels(self.itemsize)
+        self.net.n_rows = len(rows)
+        self.net.rows = <row_t *> calloc(len(rows), sizeof(row_t))
+        if self.net.rows == NULL:
+            raise MemoryError()
+        for i in range(last + 1):
+            self.compile(&self.net.rows[i], rows[i], np.PyArray_BYTES(params))
+            if i > 0:
+                self.net.rows[i].ldx = self.net.rows[i - 1].ld
+                self.net.rows[i].act_below = self.net.rows[i - 1].act
+        self.k, self.n = self.net.rows[0].k, self.net.rows[last].n
+        self.output = self.net.loss.act = self.net.rows[last].act
+        self.net.loss.n, self.net.loss.ld = self.n, self.net.rows[last].ld
+        self.logits = set_loss(&self.net.loss, loss, self.net.cpu)
+        self.sparse = loss == "sparse_categorical_crossentropy"
+        set_optimizer(&self.net.optimizer, optimizer)
+
+    cdef int compile(self, row_t *row, object layer, char *params) except -1:
+        row.ops = &narrow_dense_ops if self.narrow else &dense_ops
+        row.k, row.n, row.ld = layer.n_inputs, layer.n_outputs, layer.stride
+        row.ldx = row.k
+        row.W = row.target = params + <ptrdiff_t> layer.offset * self.itemsize
+        row.act.kind, row.act.slope = KINDS[layer.activation], layer.slope
+        self.flops += 6.0 * row.k * row.n
+        return 0
+
+    def __dealloc__(self):
+        free(self.memory)
+        free(self.net.rows)
+
+    # ---- memory -----------------------------------------------------------------------------------------------------
+
+    cdef int reserve(self, ptrdiff_t m, bint gathers) except -1:
+        """Room for batches of m samples, and for their inputs if they do not lie together."""
+        if m <= self.capacity and (self.gathers or not gathers):
+            return 0
+        m, gathers = max(m, self.capacity), gathers or self.gathers
+        cdef ptrdiff_t size = self.lay_out(NULL, m, gathers)
+        free(self.memory)
+        self.capacity = self.size = 0
+        self.memory = <char *> calloc(size + BLOCK_BYTES, 1)  # zeroed: padding stays as it is found
+        if self.memory == NULL:
+            raise MemoryError(f"no memory for the {size:,} bytes that a batch of {m:,} samples takes")
+        self.lay_out(<char *> round_up(<uintptr_t> self.memory), m, gathers)
+        self.capacity, self.size, self.gathers = m, size, gathers
+        if self.narrow:
+            self.fill_ones()
+        return 0
+
+    cdef ptrdiff_t lay_out(self, char *memory, ptrdiff_t m, bint gathers) noexcept:
+        """Place every matrix from `memory` on; returns the bytes they take."""
+        if self.narrow:
+            return self.lay_out_narrow(memory, m)
+        cdef ptrdiff_t i, depth = 0, widest = 0, last = self.net.n_rows - 1
+        cdef char *at = memory
+        cdef row_t *rows = self.net.rows
+        for i in range(last + 1):
+            rows[i].Y, at = at, at + m * rows[i].ld * self.itemsize
+            rows[i].X = rows[i - 1].Y if i > 0 else NULL
+            widest = max(widest, rows[i].ld * self.itemsize)
+            depth = max(depth, rows[i].n)
+            if rows[i].ld * self.itemsize >= FAR_BYTES:
+                depth = max(depth, max(m, rows[i].k))
+        for i in range(last + 1):
+            rows[i].D = at + (i & 1) * m * widest
+            rows[i].Dx = at + (1 - (i & 1)) * m * widest if i > 0 else NULL
+        at += 2 * m * widest
+        for i in range(last + 1):
+            rows[i].scratch = at
+        at += depth * PANEL_BYTES
+        self.net.loss.Y, self.net.loss.D = rows[last].Y, rows[last].D
+        self.targets, at = at, at + (0 if self.sparse else m * rows[last].ld * self.itemsize)
+        self.labels, at = <int64_t *> at, at + (round_up(m * sizeof(int64_t)) if self.sparse else 0)
+        self.inputs, at = at, at + (round_up(m * self.k * self.itemsize) if gathers else 0)
+        return at - memory
+
+    cdef ptrdiff_t lay_out_narrow(self, char *memory, ptrdiff_t m) noexcept:
+        cdef ptrdiff_t i, widest = 0, last = self.net.n_rows - 1
+        cdef ptrdiff_t line = round_up(m * self.itemsize)
+        cdef char *at = memory
+        cdef row_t *rows = self.net.rows
+        self.inputs, at = at, at + (self.k + 1) * line
+        for i in range(last + 1):
+            rows[i].Y, at = at, at + (rows[i].n + 1) * line
+            rows[i].X = rows[i - 1].Y if i > 0 else self.inputs
+            rows[i].ldx = line // self.itemsize
+            widest = max(widest, rows[i].n)
+        for i in range(last + 1):
+            rows[i].D = at + (i & 1) * widest * line
+            rows[i].Dx = at + (1 - (i & 1)) * widest * line if i > 0 else NULL
+        at += 2 * widest * line
+        self.net.loss.Y, self.net.loss.D, self.net.loss.ld = rows[last].Y, rows[last].D, line // self.itemsize
+        self.targets = at
+        self.net.loss.T = at
+        return at + self.n * line - memory
+
+    cdef void fill_ones(self) noexcept:
+        """The last row of every X: what the biases are multiplied with."""
+        cdef ptrdiff_t i, l
+        cdef const row_t *row
+        cdef void *ones
+        for i in range(self.net.n_rows):
+            row = &self.net.rows[i]
+            ones = <char *> row.X + row.k * row.ldx * self.itemsize
+            for l in range(row.ldx):
+                if self.itemsize == 4:
+                    (<float *> ones)[l] = 1
+                else:
+                    (<double *> ones)[l] = 1
+
+    cdef void want(self, bint logits) noexcept nogil:
+        """What the last row gives: logits, or the activated output."""
+        self.net.rows[self.net.n_rows - 1].act.kind = LINEAR if logits else self.output.kind
+
+    cdef void aim(self, ptrdiff_t offset) noexcept nogil:
+        """Point every update `offset` bytes beyond the weights."""
+        cdef ptrdiff_t i
+        for i in range(self.net.n_rows):
+            self.net.rows[i].target = <char *> self.net.rows[i].W + offset
+
+    # ---- a batch in place -------------------------------------------------------------------------------------------
+
+    cdef void stage(self, data_set *data, ptrdiff_t first, ptrdiff_t m) noexcept nogil:
+        """Put samples first .. first + m - 1 of the order where the rows look."""
+        cdef ptrdiff_t bytes = self.k * self.itemsize
+        cdef row_t *row = &self.net.rows[0]
+        if data.staged:
+            return
+        if self.narrow:
+            self.net.cpu.narrow_gather(data.X if data.order != NULL else data.X + first * bytes, self.k,
+                                       data.order + first if data.order != NULL else NULL, m, self.inputs, row.ldx)
+        elif data.order == NULL:
+            row.X = data.X + first * bytes
+        elif m == 1:
+            row.X = data.X + data.order[first] * bytes
+        else:
+            gather(self.inputs, bytes, data.X, bytes, data.order + first, m)
+            row.X = self.inputs
+        self.stage_targets(data, first, m)
+        data.staged = data.order == NULL and m == data.m
+
+    cdef void stage_targets(self, const data_set *data, ptrdiff_t first, ptrdiff_t m) noexcept nogil:
+        cdef ptrdiff_t i, bytes = self.n * self.itemsize, ld = self.net.loss.ld * self.itemsize
+        if self.narrow:
+            self.net.cpu.narrow_gather(data.T if data.order != NULL else data.T + first * bytes, self.n,
+                                       data.order + first if data.order != NULL else NULL, m, self.targets,
+                                       self.net.loss.ld)
+        elif not self.sparse:
+            self.net.loss.T = self.targets
+            if data.order == NULL:
+                for i in range(m):
+                    memcpy(self.targets + i * ld, data.T + (first + i) * bytes, bytes)
+            else:
+                gather(self.targets, ld, data.T, bytes, data.order + first, m)
+        elif data.order == NULL:
+            self.net.loss.labels = data.labels + first
+        else:
+            for i in range(m):
+                self.labels[i] = data.labels[data.order[first + i]]
+            self.net.loss.labels = self.labels
+
+    # ---- the walk ---------------------------------------------------------------------------------------------------
+
+    cdef void forward(self, ptrdiff_t m) noexcept nogil:
+        cdef ptrdiff_t i
+        cdef const row_t *rows = self.net.rows
+        for i in range(self.net.n_rows):
+            rows[i].ops.forward(&self.net, &rows[i], m)
+
+    cdef void score(self, ptrdiff_t m, score_t *score) noexcept nogil:
+        """Add the loss of the batch; write the deltas of the last row."""
+        if self.narrow:  # the same matrix, transposed
+            self.net.loss.n = m
+            self.net.loss.evaluate(&self.net.loss, self.n, score)
+        else:
+            self.net.loss.evaluate(&self.net.loss, m, score)
+
+    cdef void backward(self, ptrdiff_t m, double rate, double beta) noexcept nogil:
+        """From the last row to the first: target = beta target + rate dLoss/dW, after W was used."""
+        cdef ptrdiff_t i = self.net.n_rows
+        cdef const row_t *row
+        cdef double alpha = rate * self.net.loss.delta_factor
+        if self.net.loss.mean:
+            alpha /= <double> m
+        while i > 0:
+            i -= 1
+            row = &self.net.rows[i]
+            if row.Dx != NULL:
+                row.ops.backward(&self.net, row, m)
+            row.ops.update(&self.net, row, m, alpha, beta)
+
+    cdef void step(self, ptrdiff_t m, score_t *score) noexcept nogil:
+        """One optimiser step on the batch in place."""
+        self.forward(m)
+        self.score(m, score)
+        self.backward(m, self.net.optimizer.rate, self.net.optimizer.beta)
+        if self.net.optimizer.finish != NULL:
+            self.net.optimizer.finish(&self.net)
+
+    cdef double loss(self, const score_t *score, ptrdiff_t m) noexcept nogil:
+        cdef double value = score.sum * self.net.loss.value_factor
+        return value / <double> m if self.net.loss.mean else value
+
+    cdef double accuracy(self, const score_t *score, ptrdiff_t m) noexcept nogil:
+        """Share of right decisions: one a sample, for sigmoids one an output; nan for a regression."""
+        cdef double decisions = <double> m * (self.n if self.output.kind == SIGMOID else 1)
+        return <double> score.correct / decisions if self.logits else NAN
+
+
+cdef void gather(char *to, ptrdiff_t ld, const char *samples, ptrdiff_t bytes, const ptrdiff_t *order,
+                 ptrdiff_t m) noexcept nogil:
+    """The samples that `order` names, one after another, `ld` bytes apart."""
+    cdef ptrdiff_t i
+    for i in range(m):
+        memcpy(to + i * ld, samples + order[i] * bytes, bytes)
