@@ -15,25 +15,25 @@ INLINE enum source nearness(ptrdiff_t ld, ptrdiff_t rows)
 static void dense_forward(const struct row *row, ptrdiff_t first, ptrdiff_t last)
 {
     const real *W = row->W;
-    const struct product p = {
+    struct product p = {
         .a = row->X, .rs = row->ldx, .cs = 1,
         .b = W, .ldb = row->ld, .depth = row->k,
         .c = row->Y, .ldc = row->ld,
         .start = W + row->k * row->ld, .finish = ACTIVATE, .act = row->act,
     };
-    multiply(p, first, last, row->ld, nearness(row->ld, last - first), 0, row->scratch);
+    multiply(&p, first, last, row->ld, nearness(row->ld, last - first), 0, row->scratch);
     if (row->act.kind == SOFTMAX) softmax_rows(row->Y, row->n, row->ld, first, last);
 }
 
 static void dense_backward(const struct row *row, ptrdiff_t first, ptrdiff_t last)
 {
-    const struct product p = {
+    struct product p = {
         .a = row->D, .rs = row->ld, .cs = 1,
         .b = row->W, .ldb = row->ld, .depth = row->n,
         .c = row->Dx, .ldc = row->ldx,
         .finish = DERIVATIVE, .act = row->act_below, .y = row->X,
     };
-    multiply(p, first, last, row->ldx, TRANSPOSED, row->k, row->scratch);
+    multiply(&p, first, last, row->ldx, TRANSPOSED, row->k, row->scratch);
 }
 
 static void dense_update(const struct row *row, ptrdiff_t m, ptrdiff_t first, ptrdiff_t last, double alpha, double beta)
@@ -45,12 +45,11 @@ static void dense_update(const struct row *row, ptrdiff_t m, ptrdiff_t first, pt
         .c = row->target, .ldc = row->ld,
         .finish = ACCUMULATE, .alpha = (real)alpha, .beta = (real)beta,
     };
+    struct product bias = p; /* its input is 1 */
+    bias.a = &one, bias.rs = bias.cs = 0;
     const ptrdiff_t weights = last < row->k ? last : row->k;
-    if (first < weights) multiply(p, first, weights, row->ld, nearness(row->ld, weights - first), 0, row->scratch);
-    if (last > row->k) { /* the bias: its input is 1 */
-        p.a = &one, p.rs = p.cs = 0;
-        multiply(p, row->k, row->k + 1, row->ld, IN_PLACE, 0, NULL);
-    }
+    if (first < weights) multiply(&p, first, weights, row->ld, nearness(row->ld, weights - first), 0, row->scratch);
+    if (last > row->k) multiply(&bias, row->k, row->k + 1, row->ld, IN_PLACE, 0, NULL);
 }
 
 #endif

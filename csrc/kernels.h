@@ -24,6 +24,8 @@
  * dense_backward  Dx = (D W^T) * act_below'(X), samples first..last-1; writes the padding of Dx as zero.
  * dense_update    target = beta target + alpha [X 1]^T D over m samples, rows first..last-1 of (k + 1, ld). beta = 0
  *                 does not read the target. Nothing may alias D or X.
+ * online_forward, online_backward, online_update
+ *                 the same for one sample, rows 0..k.
  * narrow_forward, narrow_backward, narrow_update
  *                 the same for m samples, feature-major: X (k + 1, ldx), Y (n + 1, ldx), D (n, ldx), Dx (k, ldx), samples
  *                 in the lanes, ldx whole blocks, n and k at most NARROW. The last row of X and of Y holds ones, which
@@ -38,6 +40,9 @@
     X(dense_forward, (const struct row *, ptrdiff_t first, ptrdiff_t last))                                            \
     X(dense_backward, (const struct row *, ptrdiff_t first, ptrdiff_t last))                                           \
     X(dense_update, (const struct row *, ptrdiff_t m, ptrdiff_t first, ptrdiff_t last, double alpha, double beta))     \
+    X(online_forward, (const struct row *))                                                                            \
+    X(online_backward, (const struct row *))                                                                           \
+    X(online_update, (const struct row *, double alpha, double beta))                                                  \
     X(narrow_forward, (const struct row *, ptrdiff_t m))                                                               \
     X(narrow_backward, (const struct row *, ptrdiff_t m))                                                              \
     X(narrow_update, (const struct row *, ptrdiff_t m, double alpha, double beta))                                     \

@@ -4,6 +4,7 @@
 #include "dense.h"
 #include "losses.h"
 #include "narrow.h"
+#include "online.h"
 
 static void apply(int kind, double slope, const void *x, void *y, ptrdiff_t count)
 {

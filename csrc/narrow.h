@@ -10,27 +10,63 @@
 
 INLINE ptrdiff_t whole_blocks(ptrdiff_t m) { return (m + BLOCK - 1) / BLOCK * BLOCK; }
 
+/* One 64-byte block of samples: no tiles to choose, which is what a step of so small a net would spend its time on. */
+static void narrow_forward_block(const struct row *row)
+{
+    const real *X = row->X, *W = row->W, *b = W + row->k * row->ld;
+    real *Y = row->Y;
+    for (ptrdiff_t j = 0; j < row->n; j++)
+        UNROLL for (int w = 0; w < WIDE; w++) {
+            vec z = splat(b[j]);
+            for (ptrdiff_t p = 0; p < row->k; p++)
+                z = v_fma(splat(W[p * row->ld + j]), load(X + p * row->ldx + w * LANES), z);
+            store(Y + j * row->ldx + w * LANES, activate(row->act.kind, (real)row->act.slope, z));
+        }
+}
+
 static void narrow_forward(const struct row *row, ptrdiff_t m)
 {
+    if (m <= BLOCK) {
+        narrow_forward_block(row);
+        return;
+    }
     const real *W = row->W;
-    const struct product p = {
+    struct product p = {
         .a = W, .rs = 1, .cs = row->ld,
         .b = row->X, .ldb = row->ldx, .depth = row->k,
         .c = row->Y, .ldc = row->ldx,
         .start = W + row->k * row->ld, .start_by_row = 1, .finish = ACTIVATE, .act = row->act,
     };
-    multiply(p, 0, row->n, whole_blocks(m), IN_PLACE, 0, NULL);
+    multiply(&p, 0, row->n, whole_blocks(m), IN_PLACE, 0, NULL);
+}
+
+static void narrow_backward_block(const struct row *row)
+{
+    const real *X = row->X, *W = row->W, *D = row->D;
+    real *Dx = row->Dx;
+    for (ptrdiff_t i = 0; i < row->k; i++)
+        UNROLL for (int w = 0; w < WIDE; w++) {
+            vec d = splat(0);
+            for (ptrdiff_t p = 0; p < row->n; p++)
+                d = v_fma(splat(W[i * row->ld + p]), load(D + p * row->ldx + w * LANES), d);
+            const vec x = load(X + i * row->ldx + w * LANES);
+            store(Dx + i * row->ldx + w * LANES, derive(row->act_below.kind, (real)row->act_below.slope, x, d));
+        }
 }
 
 static void narrow_backward(const struct row *row, ptrdiff_t m)
 {
-    const struct product p = {
+    if (m <= BLOCK) {
+        narrow_backward_block(row);
+        return;
+    }
+    struct product p = {
         .a = row->W, .rs = row->ld, .cs = 1,
         .b = row->D, .ldb = row->ldx, .depth = row->n,
         .c = row->Dx, .ldc = row->ldx,
         .finish = DERIVATIVE, .act = row->act_below, .y = row->X,
     };
-    multiply(p, 0, row->k, whole_blocks(m), IN_PLACE, 0, NULL);
+    multiply(&p, 0, row->k, whole_blocks(m), IN_PLACE, 0, NULL);
 }
 
 /* sums[i][j] = sum over the lanes of X(i) D(j), for MI x MJ pairs. */
@@ -72,8 +108,29 @@ static const int SIDES[] = {4, 2, 1};
 static const dots_function DOT_TILES[3][3] = {
     {IF_24(dots_4x4), dots_4x2, dots_4x1}, {dots_2x4, dots_2x2, dots_2x1}, {dots_1x4, dots_1x2, dots_1x1}};
 
+static void narrow_update_block(const struct row *row, real alpha, real beta)
+{
+    const real *X = row->X, *D = row->D;
+    real sums[NARROW] __attribute__((aligned(BLOCK_BYTES))) = {0};
+    for (ptrdiff_t i = 0; i <= row->k; i++) {
+        for (ptrdiff_t j = 0; j < row->n; j++) {
+            vec part[WIDE];
+            UNROLL for (int w = 0; w < WIDE; w++)
+                part[w] = load(X + i * row->ldx + w * LANES) * load(D + j * row->ldx + w * LANES);
+            sums[j] = block_sum(part);
+        }
+        real *target = (real *)row->target + i * row->ld;
+        for (ptrdiff_t j = 0; j < row->ld; j += LANES)
+            store(target + j, accumulate(alpha, load(sums + j), beta, target + j));
+    }
+}
+
 static void narrow_update(const struct row *row, ptrdiff_t m, double alpha, double beta)
 {
+    if (m <= BLOCK) {
+        narrow_update_block(row, (real)alpha, (real)beta);
+        return;
+    }
     const real *X = row->X, *D = row->D;
     const ptrdiff_t ld = row->ldx, lanes = whole_blocks(m);
     real sums[4][NARROW] __attribute__((aligned(BLOCK_BYTES))) = {{0}};
@@ -85,11 +142,8 @@ static void narrow_update(const struct row *row, ptrdiff_t m, double alpha, doub
         }
         for (int r = 0; r < SIDES[a]; r++) {
             real *target = (real *)row->target + (i + r) * row->ld;
-            for (ptrdiff_t j = 0; j < row->ld; j += LANES) {
-                vec old = splat(0);
-                if (beta != 0) old = splat((real)beta) * load(target + j);
-                store(target + j, v_fma(splat((real)alpha), load(sums[r] + j), old));
-            }
+            for (ptrdiff_t j = 0; j < row->ld; j += LANES)
+                store(target + j, accumulate((real)alpha, load(sums[r] + j), (real)beta, target + j));
         }
     }
 }

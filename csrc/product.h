@@ -27,9 +27,9 @@ struct product {
     ptrdiff_t depth; /* how far p runs */
     real *c;
     ptrdiff_t ldc;
-    const real *start; /* NULL: sums start from zero; else from start[j], or from start[i] */
-    int start_by_row;
     enum finish finish;
+    const real *start; /* ACTIVATE: sums start from start[j], or from start[i]; from zero otherwise */
+    int start_by_row;
     struct activation act; /* ACTIVATE, DERIVATIVE */
     const real *y;         /* DERIVATIVE: the activations, stride ldc */
     real alpha, beta;      /* ACCUMULATE */
@@ -58,6 +58,15 @@ INLINE vec derive(int kind, real slope, vec y, vec d)
     }
 }
 
+/* beta target + alpha sum; a target that beta = 0 discards is not read. */
+INLINE vec accumulate(real alpha, vec sum, real beta, const real *target)
+{
+    if (beta == 0) return alpha * sum;
+    vec old = load(target);
+    if (beta != 1) old *= beta;
+    return v_fma(splat(alpha), sum, old);
+}
+
 /* y = act(x) over whole vectors. Long activations run here, over values still hot in L1, not in a tile's registers. */
 static void activate_all(int kind, real slope, const real *x, real *y, ptrdiff_t count)
 {
@@ -74,9 +83,9 @@ INLINE void tile(const int MR, const int NV, const struct product *p, ptrdiff_t 
     vec acc[12][8]; /* the largest tile: what is not used is never there */
     UNROLL for (int r = 0; r < MR; r++)
         UNROLL for (int v = 0; v < NV; v++)
-            acc[r][v] = !p->start          ? splat(0)
-                        : p->start_by_row ? splat(p->start[i + r])
-                                          : load(p->start + v * LANES);
+            acc[r][v] = p->finish != ACTIVATE ? splat(0)
+                        : p->start_by_row    ? splat(p->start[i + r])
+                                             : load(p->start + v * LANES);
 
     const real *a = p->a + i * p->rs, *b = p->b;
     const ptrdiff_t rs = p->rs, cs = p->cs, ldb = p->ldb;
@@ -118,9 +127,7 @@ INLINE void tile(const int MR, const int NV, const struct product *p, ptrdiff_t 
         }
         break;
     case ACCUMULATE:
-        if (p->beta == 0) EACH(splat(p->alpha) * acc[r][v])
-        else if (p->beta == 1) EACH(v_fma(splat(p->alpha), acc[r][v], load(p->c + at)))
-        else EACH(v_fma(splat(p->alpha), acc[r][v], splat(p->beta) * load(p->c + at)))
+        EACH(accumulate(p->alpha, acc[r][v], p->beta, p->c + at))
         break;
     }
 #undef EACH
@@ -182,29 +189,26 @@ static void copy(const real *restrict from, ptrdiff_t ld, ptrdiff_t depth, ptrdi
 }
 
 /* Rows first..last-1 and all `columns` of C, panel by panel. B as it lies, or brought into `panel` (depth x 512 bytes)
- * first: COPIED where its stride would thrash the TLB, TRANSPOSED for backward, with `valid` rows of W. */
-static void multiply(struct product p, ptrdiff_t first, ptrdiff_t last, ptrdiff_t columns, enum source source,
+ * first: COPIED where its stride would thrash the TLB, TRANSPOSED for backward, with `valid` rows of W. Uses p up. */
+INLINE void multiply(struct product *p, ptrdiff_t first, ptrdiff_t last, ptrdiff_t columns, enum source source,
                      ptrdiff_t valid, real *panel)
 {
-    const struct product whole = p;
+    const real *b = p->b;
+    const ptrdiff_t ldb = p->ldb;
     int w = widest(last - first);
     for (ptrdiff_t j = 0; j < columns; j += WIDTHS[w] * LANES) {
         while (WIDTHS[w] * LANES > columns - j) w++;
         const ptrdiff_t width = WIDTHS[w] * LANES;
-        p.b = panel;
-        p.ldb = width;
         if (source == TRANSPOSED)
-            transpose(whole.b + j * whole.ldb, whole.ldb, p.depth, width, valid - j, panel);
+            transpose(b + j * ldb, ldb, p->depth, width, valid - j, panel);
         else if (source == COPIED)
-            copy(whole.b + j, whole.ldb, p.depth, width, panel);
-        else {
-            p.b = whole.b + j;
-            p.ldb = whole.ldb;
-        }
-        p.c = whole.c + j;
-        if (whole.start && !whole.start_by_row) p.start = whole.start + j;
-        p.y = whole.y ? whole.y + j : NULL;
-        run_rows(&p, first, last, w);
+            copy(b + j, ldb, p->depth, width, panel);
+        if (source != IN_PLACE) p->b = panel, p->ldb = width;
+        run_rows(p, first, last, w);
+        if (source == IN_PLACE) p->b += width;
+        p->c += width;
+        if (p->finish == ACTIVATE && !p->start_by_row) p->start += width;
+        if (p->finish == DERIVATIVE) p->y += width;
     }
 }
 

@@ -89,6 +89,9 @@ cdef extern from "kernels.h" nogil:
         void (*dense_backward)(const row_t *, ptrdiff_t first, ptrdiff_t last) noexcept nogil
         void (*dense_update)(const row_t *, ptrdiff_t m, ptrdiff_t first, ptrdiff_t last,
                              double alpha, double beta) noexcept nogil
+        void (*online_forward)(const row_t *) noexcept nogil
+        void (*online_backward)(const row_t *) noexcept nogil
+        void (*online_update)(const row_t *, double alpha, double beta) noexcept nogil
         void (*narrow_forward)(const row_t *, ptrdiff_t m) noexcept nogil
         void (*narrow_backward)(const row_t *, ptrdiff_t m) noexcept nogil
         void (*narrow_update)(const row_t *, ptrdiff_t m, double alpha, double beta) noexcept nogil

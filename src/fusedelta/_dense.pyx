@@ -6,6 +6,8 @@ With X (m, k), W (k, n), b (n), Y and D (m, n):
     backward   Dx = (D W^T) * act_below'(X)            W still old; act' from the activations alone
     update     W := beta W + alpha X^T D               b likewise, from the column sums of D
 
+One sample has kernels of its own: it is bound by reading W, not by arithmetic.
+
 Sample-major as written; feature-major, all matrices transposed, for nets whose layers are thinner than a vector. Both give
 each output of forward and backward as the same chain of products.
 
@@ -18,15 +20,24 @@ from fusedelta._c cimport layer_ops_t, net_t, row_t
 
 
 cdef void forward(const net_t *net, const row_t *row, ptrdiff_t m) noexcept nogil:
-    net.cpu.dense_forward(row, 0, m)
+    if m == 1:
+        net.cpu.online_forward(row)
+    else:
+        net.cpu.dense_forward(row, 0, m)
 
 
 cdef void backward(const net_t *net, const row_t *row, ptrdiff_t m) noexcept nogil:
-    net.cpu.dense_backward(row, 0, m)
+    if m == 1:
+        net.cpu.online_backward(row)
+    else:
+        net.cpu.dense_backward(row, 0, m)
 
 
 cdef void update(const net_t *net, const row_t *row, ptrdiff_t m, double alpha, double beta) noexcept nogil:
-    net.cpu.dense_update(row, m, 0, row.k + 1, alpha, beta)
+    if m == 1:
+        net.cpu.online_update(row, alpha, beta)
+    else:
+        net.cpu.dense_update(row, m, 0, row.k + 1, alpha, beta)
 
 
 cdef layer_ops_t dense_ops = layer_ops_t(forward=forward, backward=backward, update=update)
