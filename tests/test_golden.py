@@ -93,7 +93,9 @@ def test_losses_on_the_way(sequential, case):
 def test_weights_after_fifty_steps(sequential, case):
     net, X, Y = build(sequential, case)
     net.fit(X, Y, epochs=50, verbose=0)
-    for weights, expected in zip(net.get_weights(), interleaved(case["final"]["W"], case["final"]["b"]), strict=True):
+    for weights, expected in zip(
+        net.get_weights(), interleaved(case["final"]["W"], case["final"]["b"]), strict=True
+    ):
         assert_close(weights, expected, 1e-10)
 
 

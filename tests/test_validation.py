@@ -348,7 +348,11 @@ def test_refused_weights_leave_all_as_they_were(sequential):
     cases = [
         (good[:3], ValueError, r"weights: expected 4 arrays \(W and b of each layer\), got 3"),
         (np.ones(3), TypeError, "weights: expected a list of arrays, got an array of shape"),
-        ([w + 1 for w in good[:2]] + [good[2].T, good[3]], ValueError, r"weights\[2\]: .* \(4, 2\)"),
+        (
+            [w + 1 for w in good[:2]] + [good[2].T, good[3]],
+            ValueError,
+            r"weights\[2\]: .* \(4, 2\)",
+        ),
         ([*good[:3], [np.nan, 0]], ValueError, r"weights\[3\]: expected finite .* nan at row 0"),
         ([*good[:3], ["a", "b"]], TypeError, r"weights\[3\]: expected real numbers"),
         ([*good[:3], [0, 1e300]], ValueError, r"weights\[3\]: .*range of float32, got 1e\+300"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from copy import deepcopy
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -177,6 +178,10 @@ class Assembly:
         copy.set_weights(net.weights)
         copy.shuffle_state = net.shuffle_state
         return copy
+
+    def __copy__(self) -> Self:
+        """As `copy.deepcopy`: networks share nothing."""
+        return deepcopy(self)
 
     def __getstate__(self) -> dict[str, Any]:
         return {

@@ -167,9 +167,9 @@ def _read_npz(path: Path) -> tuple[str, dict[str, np.ndarray]]:
 
 
 def _write_safetensors(path: Path, header: str, arrays: dict[str, np.ndarray]) -> None:
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save as to_bytes
 
-    save_file(arrays, path, {FORMAT: header})
+    path.write_bytes(to_bytes(arrays, {FORMAT: header}))
 
 
 def _read_safetensors(path: Path) -> tuple[str, dict[str, np.ndarray]]:

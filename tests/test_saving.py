@@ -1,0 +1,250 @@
+"""Files of networks: what comes back, and what is refused."""
+
+import json
+import os
+import zipfile
+
+import numpy as np
+import pytest
+
+import fusedelta as fd
+from fusedelta import initializers, saving
+
+X = np.random.default_rng(3).normal(size=(12, 3))
+Y = np.random.default_rng(4).random((12, 2))
+
+
+@pytest.fixture(params=[".npz", ".safetensors"])
+def path(request, tmp_path):
+    return tmp_path / f"model{request.param}"
+
+
+def build(sequential, **settings):
+    layers = [
+        fd.Dense(5, "relu", kernel_initializer="he_uniform"),
+        fd.Dense(4, fd.LeakyReLU(0.2), bias_initializer=fd.RandomUniform(-1, 1)),
+        fd.Dense(2, "sigmoid"),
+    ]
+    settings = {"input_shape": (3,), "seed": 8, "optimizer": fd.SGD(0.25), **settings}
+    return sequential(layers, "binary_crossentropy", **settings)
+
+
+def test_everything_comes_back(sequential, dtype, path):
+    net = build(sequential, dtype=dtype)
+    net.fit(X, Y, epochs=3, batch_size=5, verbose=0)
+    net.save(path, metadata={"classes": ["a", "b"], "mean": [0.5, 1e-300]})
+    loaded = sequential.load(path)
+    assert type(loaded) is sequential
+    assert repr(loaded) == repr(net)
+    assert loaded.layers == net.layers
+    assert loaded.metadata == net.metadata == {"classes": ["a", "b"], "mean": [0.5, 1e-300]}
+    np.testing.assert_array_equal(loaded.params, net.params)
+    for each in (loaded, net):
+        each.fit(X, Y, epochs=2, batch_size=5, verbose=0)
+    np.testing.assert_array_equal(loaded.params, net.params)
+
+
+def test_load_gives_a_compiled_network(path):
+    build(fd.reference.Sequential).save(path)
+    assert type(fd.load(path)) is fd.Sequential
+    assert type(fd.reference.load(path)) is fd.reference.Sequential
+
+
+def test_metadata_stay_until_others_are_given(path):
+    net = build(fd.Sequential)
+    net.save(path)
+    assert fd.load(path).metadata == {}
+    net.save(path, metadata={"a": 1})
+    again = fd.load(path)
+    again.save(path)
+    assert fd.load(path).metadata == {"a": 1}
+
+
+def test_names_may_be_strings_or_paths(path):
+    build(fd.Sequential, seed=None).save(str(path))
+    assert fd.load(path).seed is None
+    assert fd.load(str(path)).input_shape == (3,)
+
+
+@pytest.mark.parametrize("initializer", initializers.INITIALIZERS)
+def test_every_initializer_comes_back(initializer, tmp_path):
+    value = initializers.INITIALIZERS[initializer]()
+    layer = fd.Dense(2, kernel_initializer=value, bias_initializer=initializer)
+    fd.Sequential([layer], "mean_squared_error", input_shape=(1,)).save(tmp_path / "net.npz")
+    assert fd.load(tmp_path / "net.npz").layers == (layer,)
+
+
+def test_arrays_are_plain(tmp_path):
+    net = build(fd.Sequential)
+    net.save(tmp_path / "net.npz")
+    with np.load(tmp_path / "net.npz", allow_pickle=False) as arrays:
+        assert set(arrays) == {"header"} | {f"layers.{i}.{n}" for i in range(3) for n in "Wb"}
+        np.testing.assert_array_equal(arrays["layers.1.W"], net.weights[2])
+        assert json.loads(str(arrays["header"]))["version"] == 1
+
+
+# --------------------------------------------------------------------------------------- writing
+
+
+@pytest.mark.parametrize("name", ["model", "model.pkl", "model.h5"])
+def test_other_endings_are_refused(tmp_path, name):
+    message = rf"path: expected a name that ends in .npz or .safetensors, got '.*{name}'"
+    with pytest.raises(ValueError, match=message):
+        build(fd.Sequential).save(tmp_path / name)
+    with pytest.raises(ValueError, match=message):
+        fd.load(tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
+def test_paths_that_are_none(tmp_path):
+    with pytest.raises(TypeError, match=r"path: expected a str or a path, got 3 \(int\)"):
+        fd.load(3)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "error", "message"),
+    [
+        ([1], TypeError, r"metadata: expected a dict, got \[1\] \(list\)"),
+        ({"a": object()}, TypeError, "metadata: expected what JSON can hold: .*object"),
+        ({"a": np.float32(1)}, TypeError, "metadata: expected what JSON can hold: .*float32"),
+        ({"a": float("nan")}, ValueError, "metadata: expected what JSON can hold: .*not JSON"),
+    ],
+)
+def test_metadata_that_json_cannot_hold(path, metadata, error, message):
+    net = build(fd.Sequential)
+    with pytest.raises(error, match=message):
+        net.save(path, metadata)
+    assert net.metadata == {}
+    assert not path.exists()
+
+
+def test_a_folder_that_is_missing(path):
+    target = path.parent / "missing" / path.name
+    with pytest.raises(FileNotFoundError) as caught:
+        build(fd.Sequential).save(target)
+    assert caught.value.filename == str(target)
+
+
+def test_a_failed_save_leaves_the_old_file(path, monkeypatch):
+    net = build(fd.Sequential)
+    net.save(path)
+    old = path.read_bytes()
+
+    def fail(target, *args):
+        target.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setitem(saving._FORMATS, path.suffix, (fail, None))
+    with pytest.raises(OSError, match="No space left on device: '.*model"):
+        net.save(path)
+    assert path.read_bytes() == old
+    assert list(path.parent.iterdir()) == [path]
+
+
+# --------------------------------------------------------------------------------------- reading
+
+
+def test_a_file_that_is_missing(path):
+    with pytest.raises(FileNotFoundError, match=path.name):
+        fd.load(path)
+
+
+def test_a_file_cut_anywhere_is_refused(path):
+    build(fd.Sequential).save(path)
+    whole = path.read_bytes()
+    for length in [*range(0, len(whole), 97), len(whole) - 1]:
+        path.write_bytes(whole[:length])
+        with pytest.raises(ValueError, match=rf"{path.name}: not a readable fusedelta model: "):
+            fd.load(path)
+
+
+def test_a_file_with_a_wrong_byte_never_crashes(path, rng):
+    net = build(fd.Sequential)
+    net.save(path)
+    whole = path.read_bytes()
+    refused = 0
+    for at in rng.integers(len(whole), size=200):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 0x55]) + whole[at + 1 :])
+        try:
+            fd.load(path)
+        except (ValueError, OSError):
+            refused += 1
+    assert refused > 0
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"PK\x03\x04", b"\x93NUMPY", bytes(1000)])
+def test_other_files_are_refused(path, content):
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=rf"{path.name}: not a readable fusedelta model: "):
+        fd.load(path)
+
+
+def change_header(path, **changes):
+    """Write a model whose header has other values."""
+    net = build(fd.Sequential)
+    header = {**saving._describe(net), "metadata": {}, **changes}
+    arrays = dict(zip(saving._array_names(3), net.get_weights(), strict=True))
+    saving._FORMATS[path.suffix][0](path, json.dumps(header), arrays)
+
+
+LAYER = {
+    "name": "dense",
+    "units": 5,
+    "activation": "relu",
+    "kernel_initializer": None,
+    "bias_initializer": "zeros",
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"format": "other"}, "its header is not that of a model"),
+        ({"version": 2}, "it has format version 2; expected 1"),
+        ({"layers": [{**LAYER, "units": 10**12}]}, "its layer 0 is .*but its arrays have shapes"),
+        ({"layers": [LAYER] * 4}, "'layers.3.W'|layers.1"),
+        ({"layers": [{**LAYER, "name": "conv"}]}, "'conv'"),
+        ({"layers": [{**LAYER, "activation": "boom"}]}, "activation: expected one of"),
+        ({"loss": "none"}, "loss: expected one of"),
+        ({"optimizer": {"name": "sgd", "learning_rate": -1}}, "learning_rate: expected"),
+        ({"dtype": "object"}, "dtype: expected"),
+        ({"shuffle": {"bit_generator": "PCG64"}}, "not a readable"),
+    ],
+)
+def test_damaged_headers_are_refused(path, changes, message):
+    change_header(path)
+    fd.load(path)
+    change_header(path, **changes)
+    with pytest.raises(ValueError, match=rf"{path.name}: not a readable fusedelta model: .*") as e:
+        fd.load(path)
+    assert e.match(message)
+
+
+def test_pickles_are_never_loaded(tmp_path):
+    path = tmp_path / "evil.npz"
+
+    class Evil:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "hacked"),)
+
+    np.savez(path, header=np.array([Evil()], dtype=object))
+    assert not (tmp_path / "hacked").exists()
+    with pytest.raises(ValueError, match=r"evil.npz: not a readable .*allow_pickle=False"):
+        fd.load(path)
+    assert not (tmp_path / "hacked").exists()
+
+
+def test_archives_of_something_else_are_refused(tmp_path):
+    path = tmp_path / "other.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("readme.txt", "hello")
+    with pytest.raises(ValueError, match="not a readable fusedelta model"):
+        fd.load(path)
+
+
+def test_non_finite_weights_are_refused(path):
+    net = build(fd.Sequential)
+    net.weights[0][0, 0] = np.nan
+    net.save(path)
+    with pytest.raises(ValueError, match=r"weights\[0\]: expected finite numbers, got nan"):
+        fd.load(path)
