@@ -208,7 +208,7 @@ class TestTrainAndPredict:
         assert len(run("predict", model, path)[1].splitlines()) == 61
 
     def test_real_data(self, run):
-        status, output, _ = run("train", "--dataset", "digits", "--hidden", "64,64", "--quiet")
+        status, output, _ = run("train", "--dataset", "digits", "--epochs", 20, "--quiet")
         assert status == 0
         assert "digits: 1797 rows, 64 features, classification of 'target' (10 classes)" in output
         assert figures(output, "validation")[2] > 0.94
@@ -347,19 +347,22 @@ class TestDemoCompareInfo:
         assert plot.exists()
 
     def test_compare_demos(self, run):
-        status, output, _ = run("compare", "xor", "softmax")
+        status, output, _ = run("compare", "xor", "softmax", "--dtype", "float64")
         assert status == 0
         rows = [line.split() for line in output.splitlines()[2:4]]
         assert [row[:2] for row in rows] == [["xor", "4"], ["softmax", "96"]]
         assert all(row[-1] == "agree" for row in rows)
         assert all(float(row[-2]) < 1e-9 for row in rows)
-        assert output.rstrip().endswith("float64; largest relative difference after a few steps")
+        assert output.startswith("float64")
+        assert output.endswith("largest relative difference after a few steps\n")
 
-    def test_compare_takes_every_demo_by_default(self, run, monkeypatch):
+    def test_compare_takes_every_demo_and_both_dtypes_by_default(self, run, monkeypatch):
         result = fd.compare(*commands.demos.build("xor")[:1], [[0, 0]], [[0]], steps=1, verbose=0)
         monkeypatch.setattr(fd, "compare", lambda *data, **options: result)
         _, output, _ = run("compare")
-        assert [line.split()[0] for line in output.splitlines()[2:6]] == list(commands.demos.DEMOS)
+        names = [line.split()[0] for line in output.splitlines() if "agree" in line]
+        assert names == [*commands.demos.DEMOS] * 2
+        assert re.findall(r"^float\d\d", output, re.M) == ["float32", "float64"]
 
     def test_compare_own_sizes(self, run):
         status, output, _ = run(

@@ -191,7 +191,7 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
         default=0,
         help="of data and weights, with --layers (default: %(default)s)",
     )
-    _add_dtype(parser, "float64")
+    parser.add_argument("--dtype", choices=validation.DTYPES, help="arithmetic (default: both)")
 
 
 def _add_info(parser: argparse.ArgumentParser) -> None:

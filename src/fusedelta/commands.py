@@ -19,7 +19,7 @@ from fusedelta.encoding import Categorical, Encoding, detect_task
 from fusedelta.progress import show
 from fusedelta.tables import Table, load_bundled, read_csv, write_csv
 from fusedelta.tabular import TableModel, split_rows
-from fusedelta.validation import integer
+from fusedelta.validation import DTYPES, integer
 
 __all__ = ["compare", "demo", "info", "predict", "train"]
 
@@ -81,18 +81,9 @@ def compare(options: Namespace) -> None:
     """Time the compiled engine beside its NumPy twin, and check that they agree."""
     if options.names and options.layers:
         raise ValueError("expected either names of demos or --layers, not both")
-    header = ("network", "batch", "fused", "NumPy", "ratio", "difference", "")
-    rows = []
-    for name, net, X, y in _networks_to_compare(options):
-        result = fd.compare(net, X, y, verbose=0)
-        times = (text.duration(each.median) for each in (result.compiled, result.reference))
-        verdict = "agree" if result.agrees else "DISAGREE"
-        ratio, difference = f"{result.ratio:.1f}", f"{result.difference:.1e}"
-        rows.append((name, str(len(X)), *times, ratio, difference, verdict))
-    show(text.table(header, rows))
-    show(
-        f"\ntime per training step, {options.dtype}; largest relative difference after a few steps"
-    )
+    for dtype in [options.dtype] if options.dtype else DTYPES:
+        show(f"{_comparisons(dtype, options)}\n")
+    show("time per training step; largest relative difference after a few steps")
 
 
 def info(options: Namespace) -> None:
@@ -100,19 +91,34 @@ def info(options: Namespace) -> None:
     show(fd.show_config())
 
 
+def _comparisons(dtype: str, options: Namespace) -> str:
+    """Return a table of comparisons in one dtype."""
+    header = (dtype, "batch", "fused", "NumPy", "ratio", "difference", "")
+    rows = []
+    for name, net, X, y in _networks_to_compare(dtype, options):
+        result = fd.compare(net, X, y, verbose=0)
+        times = (text.duration(each.median) for each in (result.compiled, result.reference))
+        verdict = "agree" if result.agrees else "DISAGREE"
+        ratio, difference = f"{result.ratio:.1f}", f"{result.difference:.1e}"
+        rows.append((name, str(len(X)), *times, ratio, difference, verdict))
+    return text.table(header, rows)
+
+
 def _networks_to_compare(
-    options: Namespace,
+    dtype: str, options: Namespace
 ) -> Iterator[tuple[str, fd.Sequential, np.ndarray, np.ndarray]]:
     """Yield the name and the network of each comparison, with its batch."""
     if options.layers:
-        yield _random_network(options)
+        yield _random_network(dtype, options)
         return
     for name in options.names or demos.DEMOS:
-        net, problem = demos.build(name, options.dtype)
+        net, problem = demos.build(name, dtype)
         yield name, net, problem.X, problem.y
 
 
-def _random_network(options: Namespace) -> tuple[str, fd.Sequential, np.ndarray, np.ndarray]:
+def _random_network(
+    dtype: str, options: Namespace
+) -> tuple[str, fd.Sequential, np.ndarray, np.ndarray]:
     """Return a network of the sizes asked for, with a linear output, and random data."""
     if len(options.layers) < 2:
         raise ValueError(f"layers: expected inputs and outputs such as 8,4; got {options.layers}")
@@ -121,12 +127,12 @@ def _random_network(options: Namespace) -> tuple[str, fd.Sequential, np.ndarray,
         [*(fd.Dense(units, options.activation) for units in hidden), fd.Dense(outputs)],
         loss="mean_squared_error",
         input_shape=(inputs,),
-        dtype=options.dtype,
+        dtype=dtype,
         seed=options.seed,
     )
     rng = np.random.default_rng(options.seed)
     batch = integer("batch", options.batch)
-    X, y = (rng.standard_normal((batch, n), options.dtype) for n in (inputs, outputs))
+    X, y = (rng.standard_normal((batch, n)).astype(dtype) for n in (inputs, outputs))
     return f"{'-'.join(map(str, options.layers))} {options.activation}", net, X, y
 
 
