@@ -63,7 +63,7 @@ class Engine(Protocol):
         """Loss and accuracy (nan for a regression) on ready arrays."""
 
     def gradients(self, X: np.ndarray, y: np.ndarray, block: np.ndarray) -> float:
-        """Write gradients into a block laid out as the parameters; returns the loss."""
+        """Write gradients into a block as `parameters.allocate` makes them; returns the loss."""
 
     def reset_optimizer(self) -> None:
         """Forget the optimiser's state."""

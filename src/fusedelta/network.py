@@ -225,8 +225,9 @@ class Sequential(Assembly):
         grads : list of ndarray
             In the order and shapes of `get_weights`.
         """
+        self._check_built()
         X, y = self._prepare.pair(X, y)
-        block = np.zeros_like(self.params)
+        block = parameters.allocate(self._rows, self._dtype)
         loss = self._engine.gradients(X, y, block)
         return loss, [piece.copy() for piece in parameters.views(self._rows, block)]
 
