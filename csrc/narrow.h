@@ -111,17 +111,20 @@ static const dots_function DOT_TILES[3][3] = {
 static void narrow_update_block(const struct row *row, real alpha, real beta)
 {
     const real *X = row->X, *D = row->D;
-    real sums[NARROW] __attribute__((aligned(BLOCK_BYTES))) = {0};
     for (ptrdiff_t i = 0; i <= row->k; i++) {
+        vec sums[NARROW / LANES]; /* put together in registers: a load would wait for all the scalar stores before it */
+        UNROLL for (int v = 0; v < NARROW / LANES; v++) sums[v] = splat(0);
         for (ptrdiff_t j = 0; j < row->n; j++) {
             vec part[WIDE];
             UNROLL for (int w = 0; w < WIDE; w++)
                 part[w] = load(X + i * row->ldx + w * LANES) * load(D + j * row->ldx + w * LANES);
-            sums[j] = block_sum(part);
+            const vec sum = splat(block_sum(part));
+            UNROLL for (int v = 0; v < NARROW / LANES; v++) sums[v] = v_select(lane_is(v * LANES, j), sum, sums[v]);
         }
         real *target = (real *)row->target + i * row->ld;
-        for (ptrdiff_t j = 0; j < row->ld; j += LANES)
-            store(target + j, accumulate(alpha, load(sums + j), beta, target + j));
+        UNROLL for (int v = 0; v < NARROW / LANES; v++)
+            if (v * LANES < row->ld)
+                store(target + v * LANES, accumulate(alpha, sums[v], beta, target + v * LANES));
     }
 }
 

@@ -36,18 +36,19 @@ static void online_backward(const struct row *row)
 {
     const real *W = row->W, *D = row->D, *x = row->X;
     real *Dx = row->Dx;
-    for (ptrdiff_t i = 0; i < row->k; i++) {
-        const real *w = W + i * row->ld;
-        vec part[WIDE];
-        UNROLL for (int v = 0; v < WIDE; v++) part[v] = splat(0);
-        for (ptrdiff_t j = 0; j < row->ld; j += BLOCK)
-            UNROLL for (int v = 0; v < WIDE; v++)
-                part[v] = v_fma(load(w + j + v * LANES), load(D + j + v * LANES), part[v]);
-        Dx[i] = block_sum(part);
+    for (ptrdiff_t i = 0; i < row->ldx; i += LANES) {
+        vec sums = splat(0); /* put together in a register: a load would wait for all the scalar stores before it */
+        for (ptrdiff_t l = 0; l < LANES && i + l < row->k; l++) {
+            const real *w = W + (i + l) * row->ld;
+            vec part[WIDE];
+            UNROLL for (int v = 0; v < WIDE; v++) part[v] = splat(0);
+            for (ptrdiff_t j = 0; j < row->ld; j += BLOCK)
+                UNROLL for (int v = 0; v < WIDE; v++)
+                    part[v] = v_fma(load(w + j + v * LANES), load(D + j + v * LANES), part[v]);
+            sums = v_select(lane_is(0, l), splat(block_sum(part)), sums);
+        }
+        store(Dx + i, derive(row->act_below.kind, (real)row->act_below.slope, load(x + i), sums));
     }
-    for (ptrdiff_t i = row->k; i < row->ldx; i++) Dx[i] = 0;
-    for (ptrdiff_t i = 0; i < row->ldx; i += LANES)
-        store(Dx + i, derive(row->act_below.kind, (real)row->act_below.slope, load(x + i), load(Dx + i)));
 }
 
 static void online_update(const struct row *row, double alpha, double beta)

@@ -1,0 +1,132 @@
+"""Single kernels on single matrices, for the tests and the benchmarks; training does not come through here."""
+
+from libc.stddef cimport ptrdiff_t
+from libc.stdint cimport int64_t, uintptr_t
+
+cimport numpy as np
+
+import numpy as np
+
+from fusedelta._c cimport (
+    BLOCK_BYTES, EXP, LEAKY_RELU, LINEAR, LOG1P, PANEL_BYTES, RELU, SIGMOID, SOFTMAX, TANH, kernels_t, loss_t, row_t,
+    score_t,
+)
+from fusedelta._cpu cimport kernels_named
+
+np.import_array()
+
+KINDS = {
+    "linear": LINEAR, "relu": RELU, "leaky_relu": LEAKY_RELU, "sigmoid": SIGMOID, "tanh": TANH, "softmax": SOFTMAX,
+    "exp": EXP, "log1p": LOG1P,
+}
+
+
+def zeros(shape, dtype):
+    """A zeroed 64-byte aligned C-contiguous array."""
+    dtype = np.dtype(dtype)
+    size = int(np.prod(shape)) * dtype.itemsize
+    block = np.zeros(size + BLOCK_BYTES, np.uint8)
+    start = -block.ctypes.data % BLOCK_BYTES
+    return block[start:start + size].view(dtype).reshape(shape)
+
+
+def padded(n, dtype):
+    """n rounded up to whole 64-byte blocks of the dtype."""
+    return -(-n // (BLOCK_BYTES // np.dtype(dtype).itemsize)) * (BLOCK_BYTES // np.dtype(dtype).itemsize)
+
+
+def apply(isa, kind, x, slope=0.0):
+    """An elementary function or activation of a one-dimensional array."""
+    cdef const kernels_t *cpu = kernels_named(isa, x.itemsize)
+    block = zeros((padded(len(x), x.dtype),), x.dtype)
+    block[:len(x)] = x
+    cpu.apply(KINDS[kind], slope, np.PyArray_DATA(block), np.PyArray_DATA(block), len(block))
+    return block[:len(x)]
+
+
+def all_within(isa, np.ndarray x, low, high):
+    """Whether all values of a contiguous array lie between low and high."""
+    return bool(kernels_named(isa, x.itemsize).all_within(np.PyArray_DATA(x), x.size, low, high))
+
+
+cdef class Matrices:
+    """The matrices of one dense layer and its loss, and the kernels on them.
+
+    Sample-major: X (m, k), W and target (k + 1, ld), Y, D and T (m, ld), Dx (m, ldx), labels (m). Feature-major, where
+    narrow: X (k + 1, ldx), Y (n + 1, ldx), D and T (n, ldx), Dx (k, ldx).
+    """
+
+    cdef readonly object X, W, target, Y, D, T, Dx, labels, panel
+    cdef readonly ptrdiff_t m, k, n
+    cdef const kernels_t *cpu
+    cdef row_t row
+    cdef loss_t loss
+
+    def __init__(self, isa, dtype, m, k, n, act="linear", act_below="linear", slope=0.0, narrow=False):
+        dtype = np.dtype(dtype)
+        ld, lanes = padded(n, dtype), padded(m, dtype)
+        self.m, self.k, self.n = m, k, n
+        self.cpu = kernels_named(isa, dtype.itemsize)
+        self.W, self.target = zeros((k + 1, ld), dtype), zeros((k + 1, ld), dtype)
+        if narrow:
+            self.X, self.Y, self.Dx = (zeros((rows, lanes), dtype) for rows in (k + 1, n + 1, k))
+            self.D, self.T = zeros((n, lanes), dtype), zeros((n, lanes), dtype)
+        else:
+            self.X, self.Dx = zeros((m, padded(k, dtype)), dtype), zeros((m, padded(k, dtype)), dtype)
+            self.Y, self.D, self.T = (zeros((m, ld), dtype) for _ in range(3))
+        self.labels = np.zeros(m, np.int64)
+        self.panel = zeros((max(m, k, n) * PANEL_BYTES,), np.uint8)
+        self.row.k, self.row.n, self.row.ld, self.row.ldx = k, n, ld, self.X.shape[1]
+        self.row.W, self.row.target = np.PyArray_DATA(self.W), np.PyArray_DATA(self.target)
+        self.row.X, self.row.Y = np.PyArray_DATA(self.X), np.PyArray_DATA(self.Y)
+        self.row.D, self.row.Dx = np.PyArray_DATA(self.D), np.PyArray_DATA(self.Dx)
+        self.row.scratch = np.PyArray_DATA(self.panel)
+        self.row.act.kind, self.row.act_below.kind = KINDS[act], KINDS[act_below]
+        self.row.act.slope = self.row.act_below.slope = slope
+        self.loss.n, self.loss.ld, self.loss.act = n, ld, self.row.act
+        self.loss.Y, self.loss.D = self.row.Y, self.row.D
+
+    def run(self, str kernel, double alpha=1.0, double beta=0.0, ptrdiff_t first=0, last=None, ptrdiff_t times=1):
+        """Run a layer's kernel `times` times, without the GIL. first, last: samples, or for dense_update rows of W."""
+        cdef ptrdiff_t i, end, m = self.m, kind = LAYER_KERNELS.index(kernel)
+        cdef const row_t *row = &self.row
+        end = (self.k + 1 if kernel == "dense_update" else m) if last is None else last
+        with nogil:
+            for i in range(times):
+                if kind == 0: self.cpu.dense_forward(row, first, end)
+                elif kind == 1: self.cpu.dense_backward(row, first, end)
+                elif kind == 2: self.cpu.dense_update(row, m, first, end, alpha, beta)
+                elif kind == 3: self.cpu.online_forward(row)
+                elif kind == 4: self.cpu.online_backward(row)
+                elif kind == 5: self.cpu.online_update(row, alpha, beta)
+                elif kind == 6: self.cpu.narrow_forward(row, m)
+                elif kind == 7: self.cpu.narrow_backward(row, m)
+                elif kind == 8: self.cpu.narrow_update(row, m, alpha, beta)
+
+    def evaluate(self, str kernel, bint labels=False, ptrdiff_t times=1):
+        """Run a loss on Y and T, or on Y and the labels; returns the sum and the count of right answers."""
+        cdef ptrdiff_t i, kind = LOSS_KERNELS.index(kernel)
+        cdef score_t score = score_t(0, 0)
+        self.loss.T = NULL if labels else np.PyArray_DATA(self.T)
+        self.loss.labels = <const int64_t *> np.PyArray_DATA(self.labels) if labels else NULL
+        with nogil:
+            for i in range(times):
+                if kind == 0: self.cpu.squared_error(&self.loss, self.m, &score)
+                elif kind == 1: self.cpu.binary_crossentropy(&self.loss, self.m, &score)
+                elif kind == 2: self.cpu.categorical_crossentropy(&self.loss, self.m, &score)
+        return score.sum, score.correct
+
+    def narrow_gather(self, np.ndarray samples, order=None):
+        """Bring samples (m, k) into the lanes of X."""
+        cdef const ptrdiff_t *indices = NULL
+        if order is not None:
+            indices = <const ptrdiff_t *> np.PyArray_DATA(order)
+        self.cpu.narrow_gather(
+            np.PyArray_DATA(samples), self.k, indices, self.m, np.PyArray_DATA(self.X), self.row.ldx
+        )
+
+
+LAYER_KERNELS = [
+    f"{path}_{passes}" for path in ("dense", "online", "narrow") for passes in ("forward", "backward", "update")
+]
+LOSS_KERNELS = ["squared_error", "binary_crossentropy", "categorical_crossentropy"]
