@@ -154,7 +154,7 @@ def test_cross_entropies_pair_with_their_own_output(sequential, loss, activation
     ("loss", "error"), [("mse", ValueError), (None, TypeError), (np.square, TypeError)]
 )
 def test_unknown_losses_are_refused(sequential, loss, error):
-    with pytest.raises(error, match="loss: expected one of 'half_sum_squared_error', .*; got"):
+    with pytest.raises(error, match=r"loss: expected one of 'half_sum_squared_error', .*; got"):
         sequential([fd.Dense(1)], loss)
 
 

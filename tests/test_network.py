@@ -188,7 +188,7 @@ def test_orders_do_not_depend_on_how_many_are_drawn_together(rng):
     one_by_one, together = np.random.default_rng(1), np.random.default_rng(1)
     rows = [training.draw_orders(one_by_one, n, 17) for n in (1, 3, 2)]
     np.testing.assert_array_equal(np.concatenate(rows), training.draw_orders(together, 6, 17))
-    assert rows[0].dtype == np.intp
+    assert all(order.dtype == np.intp and order.flags.c_contiguous for order in rows)
 
 
 @pytest.mark.parametrize("verbose", [0, 1, 2])

@@ -135,7 +135,7 @@ def test_a_failed_save_leaves_the_old_file(path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setitem(saving._FORMATS, path.suffix, (fail, None))
-    with pytest.raises(OSError, match="No space left on device: '.*model"):
+    with pytest.raises(OSError, match=r"No space left on device: '.*model"):
         net.save(path)
     assert path.read_bytes() == old
     assert list(path.parent.iterdir()) == [path]

@@ -67,15 +67,10 @@ class Comparison:
         return self.difference <= self.tolerance
 
     def __str__(self) -> str:
-        header = ("Engine", "Best", "Median", "per training step")
+        header = ("Time per training step", "Best", "Median")
         body = [
-            (
-                "compiled",
-                text.duration(self.compiled.best),
-                text.duration(self.compiled.median),
-                "",
-            ),
-            ("NumPy", text.duration(self.reference.best), text.duration(self.reference.median), ""),
+            (name, text.duration(timing.best), text.duration(timing.median))
+            for name, timing in (("compiled", self.compiled), ("NumPy", self.reference))
         ]
         verdict = "agree" if self.agrees else "DISAGREE"
         return (
@@ -125,6 +120,7 @@ def compare(
         If an argument is wrong, or the network has not been built yet.
     """
     steps = None if steps is None else validation.integer("steps", steps)
+    batch_size = None if batch_size is None else validation.integer("batch_size", batch_size)
     verbose = validation.choice("verbose", verbose, (0, 1))
     racers = [Racer(cls.like(net), X, y, batch_size) for cls in (Sequential, reference.Sequential)]
     difference = relative_difference(*(racer.results() for racer in racers))

@@ -62,7 +62,7 @@ def draw_orders(rng: np.random.Generator, epochs: int, m: int) -> np.ndarray:
 
     Returns
     -------
-    orders : ndarray of shape (epochs, m), intp
+    orders : ndarray of shape (epochs, m), intp, C-contiguous
         Each row a permutation of 0 to m - 1.
     """
-    return rng.permuted(np.broadcast_to(np.arange(m, dtype=np.intp), (epochs, m)), axis=1)
+    return rng.permuted(np.tile(np.arange(m, dtype=np.intp), (epochs, 1)), axis=1)
