@@ -165,6 +165,12 @@ class TestTrainAndPredict:
         assert error == pytest.approx(np.sqrt(mean_square), rel=1e-3)
         assert determination == pytest.approx(1 - mean_square / prices.var(), abs=1e-3)
 
+    def test_determination_of_a_single_row_is_not_a_number(self, run, data):
+        _, output, _ = run("train", data(rows=20), "--drop", "id,kind", "--validation", 0.05)
+        rows, *_, determination = figures(output, "validation")
+        assert rows == 1
+        assert np.isnan(determination)
+
     def test_task_can_be_forced(self, run, data):
         path = data(classes=("0", "1"))
         output = run("train", path, "--target", "kind", "--drop", "id", "--task", "regression")[1]

@@ -73,7 +73,7 @@ def predict(options: Namespace) -> None:
 
 
 def demo(options: Namespace) -> None:
-    """Train one of the texts' networks."""
+    """Train one of four small networks from texts on backpropagation, and report its figures."""
     demos.run(options.name, options.dtype, options.seed, options.plot)
 
 

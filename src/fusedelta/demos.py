@@ -36,7 +36,7 @@ class Demo:
         Steps of gradient descent, each on the full batch.
     shown : tuple of int
         The epochs to report.
-    details : callable
+    details : callable, optional
         Further figures of the trained network, as text.
     """
 
@@ -168,42 +168,43 @@ def _draw(
 
 DEMOS = {
     "xor": Demo(
-        "xor: 2-2-1, sigmoid everywhere, four samples",
-        datasets.xor,
-        (fd.Dense(2, "sigmoid"), fd.Dense(1, "sigmoid")),
-        "half_sum_squared_error",
-        0.1,
-        10_000,
-        (1, 10, 100, 1000, 2000, 5000, 10_000),
-        _outputs,
+        about="xor: 2-2-1, sigmoid everywhere, four samples",
+        problem=datasets.xor,
+        layers=(fd.Dense(2, "sigmoid"), fd.Dense(1, "sigmoid")),
+        loss="half_sum_squared_error",
+        learning_rate=0.1,
+        epochs=10_000,
+        shown=(1, 10, 100, 1000, 2000, 5000, 10_000),
+        details=_outputs,
     ),
     "spiral": Demo(
-        "spiral: 2-16-8-1, tanh and a sigmoid output, 400 points of two classes",
-        datasets.spiral,
-        (fd.Dense(16, "tanh"), fd.Dense(8, "tanh"), fd.Dense(1, "sigmoid")),
-        "binary_crossentropy",
-        0.5,
-        1000,
-        tuple(range(100, 1001, 100)),
-        _gradient_flow,
+        about="spiral: 2-16-8-1, tanh and a sigmoid output, 400 points of two classes",
+        problem=datasets.spiral,
+        layers=(fd.Dense(16, "tanh"), fd.Dense(8, "tanh"), fd.Dense(1, "sigmoid")),
+        loss="binary_crossentropy",
+        learning_rate=0.5,
+        epochs=1000,
+        shown=tuple(range(100, 1001, 100)),
+        details=_gradient_flow,
     ),
     "jumping-back": Demo(
-        "jumping-back: 5-3-5-4, leaky relu and sigmoid, one sample",
-        datasets.jumping_back,
-        (fd.Dense(3, fd.LeakyReLU(0.1)), fd.Dense(5, "sigmoid"), fd.Dense(4, "sigmoid")),
-        "mean_squared_error",
-        0.01,
-        10_000,
-        (1, 10, 100, 1000, 2000, 5000, 10_000),
-        _outputs,
+        about="jumping-back: 5-3-5-4, leaky relu and sigmoid, one sample",
+        problem=datasets.jumping_back,
+        layers=(fd.Dense(3, fd.LeakyReLU(0.1)), fd.Dense(5, "sigmoid"), fd.Dense(4, "sigmoid")),
+        loss="mean_squared_error",
+        learning_rate=0.01,
+        epochs=10_000,
+        shown=(1, 10, 100, 1000, 2000, 5000, 10_000),
+        details=_outputs,
     ),
     "softmax": Demo(
-        "softmax: 6-10-4, relu and a softmax output, 96 samples of four classes",
-        datasets.softmax,
-        (fd.Dense(10, "relu"), fd.Dense(4, "softmax")),
-        "categorical_crossentropy",
-        0.2,
-        200,
-        (1, 2, 50, 100, 150, 200),
+        about="softmax: 6-10-4, relu and a softmax output, 96 samples of four classes",
+        problem=datasets.softmax,
+        layers=(fd.Dense(10, "relu"), fd.Dense(4, "softmax")),
+        loss="categorical_crossentropy",
+        learning_rate=0.2,
+        epochs=200,
+        shown=(1, 2, 50, 100, 150, 200),
     ),
 }
+"""The networks by their names on the command line."""

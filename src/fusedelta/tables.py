@@ -72,8 +72,12 @@ class Table:
 
     def is_numeric(self, name: str) -> bool:
         """Tell whether at least half of the values that are there are numbers."""
-        present = [value for value in self.columns[name] if not _is_missing(value)]
-        return 2 * sum(map(_is_number, present)) >= max(len(present), 1)
+        values = self.columns[name]
+        try:
+            return bool(np.isfinite(np.array(values, dtype=np.float64)).any())  # most columns
+        except ValueError:
+            present = [value for value in values if not _is_missing(value)]
+            return 2 * sum(map(_is_number, present)) >= max(len(present), 1)
 
     def numbers(self, name: str) -> np.ndarray:
         """Return a column as finite numbers.

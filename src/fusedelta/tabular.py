@@ -6,6 +6,7 @@ saved in one file. It is what the command line trains and predicts with.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -96,13 +97,13 @@ class TableModel:
         -------
         dict of str to float
             "loss" and "accuracy"; for a number "loss" (of the standardised target), "RMSE" (in the
-            target's unit) and "R^2".
+            target's unit) and "R^2" (nan if the target does not vary).
         """
         figures = dict(self.net.evaluate(X, y))
         if isinstance(self.encoding.target, Numeric):
-            error = y - self.net.predict(X)
-            figures["RMSE"] = float(np.sqrt(np.mean(error**2))) * self.encoding.target.scale
-            figures["R^2"] = 1.0 - float(np.sum(error**2) / np.sum((y - y.mean()) ** 2))
+            error, variance = float(np.mean((y - self.net.predict(X)) ** 2)), float(y.var())
+            figures["RMSE"] = math.sqrt(error) * self.encoding.target.scale
+            figures["R^2"] = 1.0 - error / variance if variance else math.nan
         return figures
 
     def predict(self, table: Table, proba: bool = False) -> dict[str, list[str]]:
