@@ -5,15 +5,17 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from copy import deepcopy
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike
 
 from fusedelta import losses, optimizers, parameters, validation
 from fusedelta.engine import NOT_BUILT, Engine, Unbuilt
 from fusedelta.layers import Dense, Row, check_layers, compile_rows
 from fusedelta.optimizers import SGD
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, DTypeLike
 
 __all__ = ["Assembly"]
 

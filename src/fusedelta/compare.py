@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import statistics
 import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from fusedelta import progress, reference, text, validation
 from fusedelta.history import History
 from fusedelta.network import Sequential
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 __all__ = ["Comparison", "compare"]
 
@@ -28,8 +30,7 @@ CHECKED_EPOCHS = 5
 TOLERANCES = {"float32": 1e-3, "float64": 1e-9}
 
 
-@dataclass(frozen=True)
-class Timing:
+class Timing(NamedTuple):
     """Seconds per training step: the best round and the median of all."""
 
     best: float
@@ -167,7 +168,7 @@ class Racer:
 
     def timing(self) -> Timing:
         """Seconds per step of all rounds."""
-        return Timing(min(self._seconds), statistics.median(self._seconds))
+        return Timing(min(self._seconds), float(np.median(self._seconds)))
 
     def _time(self) -> float:
         start = time.perf_counter()

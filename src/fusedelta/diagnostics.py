@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from fusedelta import text, validation
 
 if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
     from fusedelta.network import Sequential
 
 __all__ = [
@@ -194,8 +195,7 @@ def _relative_difference(g: np.ndarray, n: np.ndarray) -> float:
     return _norm(g - n) / scale if scale else 0.0
 
 
-@dataclass
-class _Slopes:
+class _Slopes(NamedTuple):
     """Numerical slopes of a loss along single weights of a block, a live view of the parameters."""
 
     loss: Callable[[], float]

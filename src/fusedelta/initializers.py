@@ -35,8 +35,12 @@ __all__ = [
 Shape = tuple[int, int]  # (fan_in, fan_out)
 
 
+@dataclass(frozen=True)
 class Initializer(ABC):
-    """Base of all initialisers; `name` is what stands for it in a call and in a saved file."""
+    """Base of all initialisers; `name` is what stands for it in a call and in a saved file.
+
+    Those of the same class and the same parameters are equal.
+    """
 
     name: ClassVar[str]
 
@@ -59,7 +63,6 @@ class Initializer(ABC):
     def _draw(self, rng: np.random.Generator, shape: Shape) -> np.ndarray: ...
 
 
-@dataclass(frozen=True)
 class GlorotNormal(Initializer):
     """Normal with standard deviation ``sqrt(2 / (fan_in + fan_out))`` (Glorot & Bengio, 2010)."""
 
@@ -69,7 +72,6 @@ class GlorotNormal(Initializer):
         return rng.normal(0.0, np.sqrt(2 / sum(shape)), shape)
 
 
-@dataclass(frozen=True)
 class GlorotUniform(Initializer):
     """Uniform in +- ``sqrt(6 / (fan_in + fan_out))`` (Glorot & Bengio, 2010)."""
 
@@ -80,7 +82,6 @@ class GlorotUniform(Initializer):
         return rng.uniform(-limit, limit, shape)
 
 
-@dataclass(frozen=True)
 class HeNormal(Initializer):
     """Normal with standard deviation ``sqrt(2 / fan_in)``, for relu (He et al., 2015)."""
 
@@ -90,7 +91,6 @@ class HeNormal(Initializer):
         return rng.normal(0.0, np.sqrt(2 / shape[0]), shape)
 
 
-@dataclass(frozen=True)
 class HeUniform(Initializer):
     """Uniform in +- ``sqrt(6 / fan_in)``, for relu (He et al., 2015)."""
 
@@ -101,7 +101,6 @@ class HeUniform(Initializer):
         return rng.uniform(-limit, limit, shape)
 
 
-@dataclass(frozen=True)
 class LecunNormal(Initializer):
     """Normal with standard deviation ``sqrt(1 / fan_in)`` (LeCun et al., Efficient BackProp, 1998).
 
@@ -196,7 +195,6 @@ class Constant(Initializer):
         return np.full(shape, self.value)
 
 
-@dataclass(frozen=True)
 class Zeros(Initializer):
     """Zero everywhere: the usual start of biases."""
 
@@ -206,7 +204,6 @@ class Zeros(Initializer):
         return np.zeros(shape)
 
 
-@dataclass(frozen=True)
 class Ones(Initializer):
     """One everywhere."""
 

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from fusedelta import parameters, progress, saving, validation
+from fusedelta import parameters, progress, validation
 from fusedelta._net import Net
 from fusedelta.assembly import Assembly
 from fusedelta.diagnostics import Summary, summarize
 from fusedelta.engine import Engine
 from fusedelta.history import History
 from fusedelta.training import train
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from numpy.typing import ArrayLike
 
 __all__ = ["Sequential", "load"]
 
@@ -250,7 +253,7 @@ class Sequential(Assembly):
 
     # --------------------------------------------------------------------------------------- files
 
-    def save(self, path: str | os.PathLike[str], metadata: dict[str, Any] | None = None) -> None:
+    def save(self, path: str | PathLike[str], metadata: dict[str, Any] | None = None) -> None:
         """Write architecture, loss, optimiser, dtype and weights to a file.
 
         Parameters
@@ -269,12 +272,14 @@ class Sequential(Assembly):
         OSError
             If the file cannot be written.
         """
+        from fusedelta import saving  # here, because it takes long to import
+
         metadata = self.metadata if metadata is None else metadata
         saving.save(path, self, metadata)
         self.metadata = metadata
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
+    def load(cls, path: str | PathLike[str]) -> Self:
         """Read a network that `save` wrote. Nothing in a file is ever executed.
 
         Parameters
@@ -294,6 +299,8 @@ class Sequential(Assembly):
         ImportError
             If it is a ``.safetensors`` file and that package is not installed.
         """
+        from fusedelta import saving
+
         return saving.load(path, cls)
 
 
