@@ -100,3 +100,5 @@ def test_refused_arguments(arguments, error, message):
 def test_refused_data():
     with pytest.raises(ValueError, match=r"X: expected shape \(samples, 3\), got \(20, 2\)"):
         fd.compare(build(), X[:, :2], Y)
+    with pytest.raises(TypeError, match="X: expected real numbers, got dtype <U"):
+        fd.compare(build(), X.astype(str), Y)

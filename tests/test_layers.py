@@ -98,3 +98,11 @@ def test_refused_layers(make, error, message):
 def test_refused_lists_of_layers(sequential, layers, error, message):
     with pytest.raises(error, match=message):
         sequential(layers, "mean_squared_error")
+
+
+def test_layers_that_fit_into_no_memory(sequential):
+    message = "layers: expected parameters that fit into memory, got .* GiB of them"
+    with pytest.raises(ValueError, match=message):
+        sequential([fd.Dense(10**9), fd.Dense(10**9)], "mean_squared_error", input_shape=(3,))
+    with pytest.raises(ValueError, match=message):
+        sequential([fd.Dense(10**30)], "mean_squared_error", input_shape=(3,))

@@ -303,6 +303,16 @@ def test_regressions_have_no_classes(sequential):
         regressor(sequential).predict_classes(X)
 
 
+def test_prepared_data_are_used_as_they_are(sequential, dtype):
+    net = classifier(sequential, dtype=dtype)
+    ready_X, ready_y = net.prepare(X.tolist(), LABELS.tolist())
+    assert (ready_X.dtype, ready_y.dtype) == (np.dtype(dtype), np.dtype(np.int64))
+    again_X, again_y = net.prepare(ready_X, ready_y)
+    assert again_X is ready_X
+    assert np.shares_memory(again_y, ready_y)
+    assert net.evaluate(ready_X, ready_y) == net.evaluate(X, LABELS)
+
+
 def test_evaluate_and_gradients_change_nothing(sequential):
     net = classifier(sequential)
     before = net.params.copy()

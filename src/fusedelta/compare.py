@@ -143,7 +143,7 @@ class Racer:
     def __init__(self, net: Sequential, X: ArrayLike, y: ArrayLike, batch_size: int | None) -> None:
         self._net = net
         self._start = net.get_weights()
-        self._X, self._y = np.asarray(X, net.dtype), np.asarray(y)
+        self._X, self._y = net.prepare(X, y)
         self._batch_size = batch_size
         self._steps_per_epoch = 1 if batch_size is None else -(-len(self._X) // batch_size)
         self._epochs = 1

@@ -172,11 +172,11 @@ def gradient_check(
     """
     epsilon = validation.number("epsilon", epsilon, above=0)
     copy = type(net).like(net, dtype="float64")
+    X, y = copy.prepare(X, y)
     _, gradients = copy.gradients(X, y)
     loss = copy.evaluate(X, y)["loss"]
     if not np.isfinite(loss):
         raise ValueError(f"net: expected weights at which the loss is finite, got a loss of {loss}")
-    X, y = np.asarray(X), np.asarray(y)
     rows = []
     for i, (weights, gradient) in enumerate(zip(copy.weights, gradients, strict=True)):
         slopes = _Slopes(lambda: copy.evaluate(X, y)["loss"], loss, weights, epsilon)

@@ -138,6 +138,30 @@ class Sequential(Assembly):
         """
         return self._engine.step(X, y)
 
+    def prepare(self, X: ArrayLike, y: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+        """Data as this network uses them: checked, and converted where that is needed.
+
+        Every method does this by itself. To prepare once saves the conversion where the same data
+        are used many times.
+
+        Parameters
+        ----------
+        X, y : array_like
+            As for `fit`.
+
+        Returns
+        -------
+        X, y : ndarray
+            C-contiguous, of the network's dtype (labels: int64). Arrays that are so already are
+            returned as they are.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the data are wrong.
+        """
+        return self._prepare.pair(X, y)
+
     def reset_optimizer(self) -> None:
         """Forget what the optimiser remembers of earlier steps (nothing, for `SGD`)."""
         self._engine.reset_optimizer()
@@ -211,7 +235,7 @@ class Sequential(Assembly):
         figures : dict
             ``{"loss": float}`` or ``{"loss": float, "accuracy": float}``.
         """
-        loss, accuracy = self._engine.evaluate(*self._prepare.pair(X, y))
+        loss, accuracy = self._engine.evaluate(*self.prepare(X, y))
         return {"loss": loss, "accuracy": accuracy} if self.is_classification else {"loss": loss}
 
     def gradients(self, X: ArrayLike, y: ArrayLike) -> tuple[float, list[np.ndarray]]:
@@ -229,7 +253,7 @@ class Sequential(Assembly):
             In the order and shapes of `get_weights`.
         """
         self._check_built()
-        X, y = self._prepare.pair(X, y)
+        X, y = self.prepare(X, y)
         block = parameters.allocate(self._rows, self._dtype)
         loss = self._engine.gradients(X, y, block)
         return loss, [piece.copy() for piece in parameters.views(self._rows, block)]

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from fusedelta import text
 from fusedelta.layers import ALIGNMENT, Row
 
 __all__ = ["allocate", "views"]
@@ -27,10 +28,20 @@ def allocate(rows: Sequence[Row], dtype: np.dtype) -> np.ndarray:
     Returns
     -------
     block : ndarray of shape (size,)
+
+    Raises
+    ------
+    ValueError
+        If there is not enough memory.
     """
     last = rows[-1]
     n_bytes = (last.offset + (last.n_inputs + 1) * last.stride) * dtype.itemsize
-    raw = np.zeros(n_bytes + ALIGNMENT, np.uint8)
+    try:
+        raw = np.zeros(n_bytes + ALIGNMENT, np.uint8)
+    except (MemoryError, ValueError):
+        raise ValueError(
+            f"layers: expected parameters that fit into memory, got {text.size(n_bytes)} of them"
+        ) from None
     start = -raw.__array_interface__["data"][0] % ALIGNMENT
     return raw[start : start + n_bytes].view(dtype)
 
