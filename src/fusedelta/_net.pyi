@@ -1,0 +1,36 @@
+from typing import Any, Self, final
+
+import numpy as np
+
+from fusedelta.layers import Row
+from fusedelta.optimizers import SGD
+from fusedelta.validation import Prepare
+
+@final
+class Net:
+    training: bool
+    def __new__(
+        cls,
+        rows: list[Row],
+        loss: str,
+        optimizer: SGD,
+        params: np.ndarray,
+        prepare: Prepare,
+        n_threads: int,
+    ) -> Self: ...
+    @property
+    def workspace_bytes(self) -> int: ...
+    def train(
+        self,
+        X: np.ndarray,
+        y: np.ndarray,
+        batch_size: int,
+        orders: np.ndarray | None,
+        results: np.ndarray,
+    ) -> None: ...
+    def step(self, X: Any, y: Any) -> float: ...
+    def predict(self, X: Any, out: np.ndarray | None = None) -> np.ndarray: ...
+    def predict_one(self, x: Any, out: np.ndarray | None = None) -> np.ndarray: ...
+    def evaluate(self, X: np.ndarray, y: np.ndarray) -> tuple[float, float]: ...
+    def gradients(self, X: np.ndarray, y: np.ndarray, block: np.ndarray) -> float: ...
+    def reset_optimizer(self) -> None: ...
