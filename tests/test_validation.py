@@ -339,6 +339,17 @@ def test_read_only_out_is_refused(sequential):
         build(sequential).predict_one(X[0], out)
 
 
+def test_out_must_not_overlap_the_inputs(sequential):
+    net = sequential([fd.Dense(3)], "mean_squared_error", input_shape=(3,), dtype="float64")
+    inputs = X.copy()
+    message = "out: expected memory of its own, got an array that overlaps the inputs"
+    with pytest.raises(ValueError, match=message):
+        net.predict(inputs, out=inputs)
+    with pytest.raises(ValueError, match=message):
+        net.predict_one(inputs[0], out=inputs[0])
+    np.testing.assert_array_equal(inputs, X)
+
+
 # ---------------------------------------------------------------------------------------- weights
 
 

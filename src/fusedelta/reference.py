@@ -222,11 +222,12 @@ class Net:
     def predict(self, X: Any, out: np.ndarray | None = None) -> np.ndarray:
         """Outputs of shape (m, n), into `out` if it is given."""
         X, _ = self._prepare(X)
-        return self._into(out, self._forward(X))
+        return self._into(out, self._forward(X), X)
 
     def predict_one(self, x: Any, out: np.ndarray | None = None) -> np.ndarray:
         """Outputs of shape (n,) for one sample x of shape (k,), into `out` if it is given."""
-        return self._into(out, self._forward(self._prepare.sample(x)[np.newaxis])[0])
+        x = self._prepare.sample(x)
+        return self._into(out, self._forward(x[np.newaxis])[0], x)
 
     def evaluate(self, X: np.ndarray, y: np.ndarray) -> tuple[float, float]:
         """Loss and accuracy (nan if it is not a classification) on ready arrays."""
@@ -314,10 +315,10 @@ class Net:
         return self._loss.normalizer(m, self._layers[-1].b.size)
 
     @staticmethod
-    def _into(out: np.ndarray | None, values: np.ndarray) -> np.ndarray:
+    def _into(out: np.ndarray | None, values: np.ndarray, inputs: np.ndarray) -> np.ndarray:
         if out is None:
             return values
-        validation.check_out(out, values.shape, values.dtype)[...] = values
+        validation.check_out(out, values.shape, values.dtype, inputs)[...] = values
         return out
 
 

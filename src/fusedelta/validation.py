@@ -161,15 +161,25 @@ def _weight(name: str, weight: Any, shape: tuple[int, ...], dtype: np.dtype) -> 
     return _ready(name, array, dtype)
 
 
-def check_out(out: Any, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+def check_out(
+    out: Any, shape: tuple[int, ...], dtype: np.dtype, inputs: np.ndarray | None = None
+) -> np.ndarray:
     """`out`, if results of that shape and dtype can be written into it.
+
+    Parameters
+    ----------
+    out : ndarray
+    shape : tuple of int
+    dtype : numpy.dtype
+    inputs : ndarray, optional
+        What the results are computed from; it must not share memory with `out`.
 
     Raises
     ------
     TypeError
         If it is not an array of the network's dtype.
     ValueError
-        If it has another shape, or is not C-contiguous, aligned and writable.
+        If it has another shape, is not C-contiguous, aligned and writable, or overlaps the inputs.
     """
     expected = f"expected a C-contiguous, writable array of shape {shape} and dtype {dtype}"
     if not isinstance(out, np.ndarray) or out.dtype != dtype:
@@ -178,6 +188,8 @@ def check_out(out: Any, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
         raise ValueError(f"out: {expected}; got shape {out.shape}")
     if not out.flags.carray:
         raise ValueError(f"out: {expected}; got one that is read-only or not C-contiguous")
+    if inputs is not None and np.may_share_memory(out, inputs):
+        raise ValueError("out: expected memory of its own, got an array that overlaps the inputs")
     return out
 
 
