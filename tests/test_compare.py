@@ -78,6 +78,14 @@ def test_a_difference_is_reported(monkeypatch, capsys):
     assert "results DISAGREE: largest relative difference 9.9e-03" in capsys.readouterr().out
 
 
+def test_networks_that_diverge_do_not_agree():
+    net = fd.Sequential([fd.Dense(1)], "mean_squared_error", fd.SGD(1e30), input_shape=(3,))
+    with np.errstate(all="ignore"):
+        result = fd.compare(net, X, Y, steps=1, verbose=0)
+    assert np.isnan(result.difference)
+    assert not result.agrees
+
+
 def test_without_steps_it_takes_about_as_long_for_both():
     result = fd.compare(build(), X, Y, verbose=0)
     assert result.agrees

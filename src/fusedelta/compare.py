@@ -181,8 +181,9 @@ class Racer:
 
 
 def relative_difference(ours: list[np.ndarray], theirs: list[np.ndarray]) -> float:
-    """The largest difference of any two arrays, relative to the largest value in each pair."""
-    return max(
-        float(np.max(np.abs(a - b)) / (np.max(np.abs(b)) or 1.0))
-        for a, b in zip(ours, theirs, strict=True)
-    )
+    """The largest difference of any two arrays, relative to the largest value in each pair.
+
+    It is nan where there is one, so that networks that diverged do not seem to agree.
+    """
+    pairs = zip(ours, theirs, strict=True)
+    return float(np.max([np.max(np.abs(a - b)) / (np.max(np.abs(b)) or 1.0) for a, b in pairs]))

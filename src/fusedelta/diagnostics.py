@@ -108,8 +108,8 @@ class GradientCheck:
 
     @property
     def worst(self) -> float:
-        """The largest relative difference of all blocks."""
-        return max(row.difference for row in self.rows)
+        """The largest relative difference of all blocks; nan if there is one."""
+        return float(np.max([row.difference for row in self.rows]))
 
     @property
     def passed(self) -> bool:

@@ -278,7 +278,9 @@ class Sequential(Assembly):
     # --------------------------------------------------------------------------------------- files
 
     def save(self, path: str | PathLike[str], metadata: dict[str, Any] | None = None) -> None:
-        """Write architecture, loss, optimiser, dtype and weights to a file.
+        """Write architecture, loss, optimiser, dtype, seed and weights to a file.
+
+        The number of threads is not saved, because it suits a machine.
 
         Parameters
         ----------
