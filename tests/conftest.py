@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from cases import ISAS
 
 import fusedelta as fd
+from fusedelta import _cpu
 
 ENGINES = {"compiled": fd.Sequential, "reference": fd.reference.Sequential}
 
@@ -24,3 +26,11 @@ def dtype(request):
 def rng():
     """A generator with the same numbers in every run."""
     return np.random.default_rng(7)
+
+
+@pytest.fixture(params=ISAS)
+def isa(request):
+    """Kernels of each instruction set this machine runs, or of the one FUSEDELTA_ISA names."""
+    before = _cpu.use_isa(request.param)
+    yield request.param
+    _cpu.use_isa(before)

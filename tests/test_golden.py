@@ -5,8 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cases import ISAS
 
 import fusedelta as fd
+from fusedelta import _cpu
 
 FOLDER = Path(__file__).parent / "golden"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.json"))
@@ -16,6 +18,17 @@ LOSSES = {
     "bce": "binary_crossentropy",
     "cce": "categorical_crossentropy",
 }
+
+
+@pytest.fixture(params=[*ISAS, "numpy"])
+def sequential(request):
+    """The compiled class of networks on each instruction set, then its NumPy twin."""
+    if request.param == "numpy":
+        yield fd.reference.Sequential
+        return
+    before = _cpu.use_isa(request.param)
+    yield fd.Sequential
+    _cpu.use_isa(before)
 
 
 @pytest.fixture(params=NAMES)

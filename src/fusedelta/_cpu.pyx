@@ -38,7 +38,8 @@ cdef const kernels_t *kernels_named(object isa, ptrdiff_t itemsize) except NULL:
     cdef bytes name = isa.encode()
     cdef const kernels_t *table = fusedelta_kernels(name, itemsize)
     if table == NULL:
-        raise ValueError(f"FUSEDELTA_ISA={isa!r}: this machine runs {', '.join(available_isas())}; name one of them or none")
+        runs = ", ".join(available_isas())
+        raise ValueError(f"FUSEDELTA_ISA={isa!r}: this machine runs {runs}; name one of them or none")
     return table
 
 

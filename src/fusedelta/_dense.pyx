@@ -8,8 +8,7 @@ With X (m, k), W (k, n), b (n), Y and D (m, n):
 
 One sample has kernels of its own: it is bound by reading W, not by arithmetic.
 
-Sample-major as written; feature-major, all matrices transposed, for nets whose layers are thinner than a vector. Both give
-each output of forward and backward as the same chain of products.
+Sample-major as written; feature-major, all matrices transposed, for nets whose layers are thinner than a vector.
 
 The update goes straight into the row's target. For SGD the target is W and beta is 1, so no gradient is ever stored.
 """

@@ -1,7 +1,7 @@
 """Single kernels on single matrices, for the tests and the benchmarks; training does not come through here."""
 
 from libc.stddef cimport ptrdiff_t
-from libc.stdint cimport int64_t, uintptr_t
+from libc.stdint cimport int64_t
 
 cimport numpy as np
 
@@ -88,32 +88,44 @@ cdef class Matrices:
 
     def run(self, str kernel, double alpha=1.0, double beta=0.0, ptrdiff_t first=0, last=None, ptrdiff_t times=1):
         """Run a layer's kernel `times` times, without the GIL. first, last: samples, or for dense_update rows of W."""
-        cdef ptrdiff_t i, end, m = self.m, kind = LAYER_KERNELS.index(kernel)
+        cdef ptrdiff_t _, end, m = self.m, kind = LAYER_KERNELS.index(kernel)
         cdef const row_t *row = &self.row
         end = (self.k + 1 if kernel == "dense_update" else m) if last is None else last
         with nogil:
-            for i in range(times):
-                if kind == 0: self.cpu.dense_forward(row, first, end)
-                elif kind == 1: self.cpu.dense_backward(row, first, end)
-                elif kind == 2: self.cpu.dense_update(row, m, first, end, alpha, beta)
-                elif kind == 3: self.cpu.online_forward(row)
-                elif kind == 4: self.cpu.online_backward(row)
-                elif kind == 5: self.cpu.online_update(row, alpha, beta)
-                elif kind == 6: self.cpu.narrow_forward(row, m)
-                elif kind == 7: self.cpu.narrow_backward(row, m)
-                elif kind == 8: self.cpu.narrow_update(row, m, alpha, beta)
+            for _ in range(times):
+                if kind == 0:
+                    self.cpu.dense_forward(row, first, end)
+                elif kind == 1:
+                    self.cpu.dense_backward(row, first, end)
+                elif kind == 2:
+                    self.cpu.dense_update(row, m, first, end, alpha, beta)
+                elif kind == 3:
+                    self.cpu.online_forward(row)
+                elif kind == 4:
+                    self.cpu.online_backward(row)
+                elif kind == 5:
+                    self.cpu.online_update(row, alpha, beta)
+                elif kind == 6:
+                    self.cpu.narrow_forward(row, m)
+                elif kind == 7:
+                    self.cpu.narrow_backward(row, m)
+                else:
+                    self.cpu.narrow_update(row, m, alpha, beta)
 
     def evaluate(self, str kernel, bint labels=False, ptrdiff_t times=1):
         """Run a loss on Y and T, or on Y and the labels; returns the sum and the count of right answers."""
-        cdef ptrdiff_t i, kind = LOSS_KERNELS.index(kernel)
+        cdef ptrdiff_t _, kind = LOSS_KERNELS.index(kernel)
         cdef score_t score = score_t(0, 0)
         self.loss.T = NULL if labels else np.PyArray_DATA(self.T)
         self.loss.labels = <const int64_t *> np.PyArray_DATA(self.labels) if labels else NULL
         with nogil:
-            for i in range(times):
-                if kind == 0: self.cpu.squared_error(&self.loss, self.m, &score)
-                elif kind == 1: self.cpu.binary_crossentropy(&self.loss, self.m, &score)
-                elif kind == 2: self.cpu.categorical_crossentropy(&self.loss, self.m, &score)
+            for _ in range(times):
+                if kind == 0:
+                    self.cpu.squared_error(&self.loss, self.m, &score)
+                elif kind == 1:
+                    self.cpu.binary_crossentropy(&self.loss, self.m, &score)
+                else:
+                    self.cpu.categorical_crossentropy(&self.loss, self.m, &score)
         return score.sum, score.correct
 
     def narrow_gather(self, np.ndarray samples, order=None):

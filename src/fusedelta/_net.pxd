@@ -19,12 +19,11 @@ cdef class Net:
     cdef data_set data(self, object X, object y)
     cdef int predict_rows(self, const char *X, ptrdiff_t m, char *out) except -1
     cdef void predict_chunks(self, const char *X, ptrdiff_t m, char *out) noexcept nogil
-    cdef double largest(self) noexcept nogil
     cdef bint of_dtype(self, object array, int ndim)
     cdef bint within(self, object array, double low, double high)
+    cdef bint finite(self, object array)
     cdef bint inputs_ready(self, object X)
     cdef bint targets_ready(self, object y, ptrdiff_t m)
-    cdef object prepare_one(self, object x)
     cdef object output_array(self, object out, object X, int ndim, np.npy_intp *shape)
     cdef int acquire(self) except -1
     cdef void release(self) noexcept

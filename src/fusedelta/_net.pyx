@@ -1,4 +1,4 @@
-"""Net: the compiled engine of one network. Takes the user's arrays, runs programs; the only place that drops the GIL."""
+"""Net: the compiled engine of one network. It takes the user's arrays and runs programs, alone in dropping the GIL."""
 
 cimport cython
 from cpython.exc cimport PyErr_CheckSignals
@@ -11,8 +11,10 @@ from libc.string cimport memcpy
 
 cimport numpy as np
 
-from fusedelta._c cimport NARROW, SIGMOID, row_t, score_t
+from fusedelta._c cimport BLOCK_BYTES, NARROW, SIGMOID, row_t, score_t
 from fusedelta._program cimport Program, data_set
+
+from fusedelta.validation import check_out
 
 np.import_array()
 
@@ -24,6 +26,12 @@ cdef double FLOPS_BETWEEN_SIGNALS = 5e8  # Ctrl-C is looked for this often, a st
 cdef double FLOPS_OF_A_STEP = 2e3        # ... this much: about 50 ms
 cdef double LARGEST_FLOAT = 3.4028234663852886e38
 cdef double LARGEST_DOUBLE = 1.7976931348623157e308
+
+
+def is_thin(rows):
+    """Whether every layer of a network is thin enough, and of a kind, to train feature-major."""
+    widths = [rows[0].n_inputs, *(row.n_outputs for row in rows)]
+    return max(widths) <= NARROW and rows[len(rows) - 1].activation != "softmax"
 
 
 @cython.final
@@ -40,17 +48,19 @@ cdef class Net:
         The rule of the updates.
     params : ndarray of float32 or float64
         The flat block of weights and biases, 64-byte aligned; updated in place.
-    prepare : callable
-        ``prepare(X, y) -> (X, y)``: ready arrays from the user's, or an error. Asked only when they are not ready.
+    prepare : validation.Prepare
+        Makes ready arrays of the user's, or raises. Asked only when they are not ready as they are.
+    n_threads : int
+        The most threads that a step may use. One is used in this version.
     """
 
-    def __cinit__(self, list rows, str loss, optimizer, np.ndarray params, prepare):
+    def __cinit__(self, list rows, str loss, optimizer, np.ndarray params, prepare, n_threads):
         self.params, self.prepare = params, prepare
         self.typenum = np.PyArray_TYPE(params)
         self.itemsize = np.PyArray_ITEMSIZE(params)
         self.program = Program(rows, loss, optimizer, params, False)
         self.narrow = None
-        if rows[len(rows) - 1].activation != "softmax" and all(max(row.n_inputs, row.n_outputs) <= NARROW for row in rows):
+        if is_thin(rows):
             self.narrow = Program(rows, loss, optimizer, params, True)
         self.k, self.n = self.program.k, self.program.n
         self.lock = PyThread_allocate_lock()
@@ -117,7 +127,7 @@ cdef class Net:
         """One update with the whole of X as its batch; returns the loss before the update."""
         cdef score_t score = score_t(0, 0)
         if not (self.inputs_ready(X) and self.targets_ready(y, np.PyArray_DIM(X, 0))):
-            X, y = self.prepare(X, y)
+            X, y = self.prepare.pair(X, y)
         cdef data_set data = self.data(X, y)
         cdef Program program = self.trainer(data.m)
         self.acquire()
@@ -139,6 +149,9 @@ cdef class Net:
         cdef score_t score = score_t(0, 0)
         cdef data_set data = self.data(X, y)
         cdef Program program = self.trainer(data.m)
+        if not (self.of_dtype(block, 1) and np.PyArray_SIZE(block) == np.PyArray_SIZE(self.params)
+                and <size_t> np.PyArray_DATA(block) % BLOCK_BYTES == 0):
+            raise ValueError("block: expected a 64-byte aligned array of the parameters' dtype and size")
         self.acquire()
         try:
             program.reserve(data.m, False)
@@ -162,7 +175,7 @@ cdef class Net:
     def predict(self, X, out=None):
         """Outputs (m, n) for X (m, k), into `out` if given."""
         if not self.inputs_ready(X):
-            X = self.prepare(X, None)[0]
+            X = self.prepare(X)[0]
         cdef np.npy_intp shape[2]
         shape[0], shape[1] = np.PyArray_DIM(X, 0), self.n
         out = self.output_array(out, X, 2, shape)
@@ -172,9 +185,8 @@ cdef class Net:
     def predict_one(self, x, out=None):
         """Outputs (n,) for one sample x (k,), into `out` if given."""
         cdef np.npy_intp shape[1]
-        if not (self.of_dtype(x, 1) and np.PyArray_DIM(x, 0) == self.k and self.within(x, -self.largest(),
-                                                                                      self.largest())):
-            x = self.prepare_one(x)
+        if not (self.of_dtype(x, 1) and np.PyArray_DIM(x, 0) == self.k and self.finite(x)):
+            x = self.prepare.sample(x)
         shape[0] = self.n
         out = self.output_array(out, x, 1, shape)
         self.predict_rows(np.PyArray_BYTES(x), 1, np.PyArray_BYTES(out))
@@ -228,9 +240,6 @@ cdef class Net:
 
     # ---- the user's arrays --------------------------------------------------------------------------------------
 
-    cdef inline double largest(self) noexcept nogil:
-        return LARGEST_FLOAT if self.itemsize == 4 else LARGEST_DOUBLE
-
     cdef inline bint of_dtype(self, object array, int ndim):
         return (np.PyArray_Check(array) and np.PyArray_TYPE(array) == self.typenum
                 and np.PyArray_NDIM(array) == ndim and np.PyArray_ISCARRAY_RO(array))
@@ -238,9 +247,13 @@ cdef class Net:
     cdef inline bint within(self, object array, double low, double high):
         return self.program.net.cpu.all_within(np.PyArray_DATA(array), np.PyArray_SIZE(array), low, high)
 
+    cdef inline bint finite(self, object array):
+        cdef double largest = LARGEST_FLOAT if self.itemsize == 4 else LARGEST_DOUBLE
+        return self.within(array, -largest, largest)
+
     cdef bint inputs_ready(self, object X):
         return (self.of_dtype(X, 2) and np.PyArray_DIM(X, 0) > 0 and np.PyArray_DIM(X, 1) == self.k
-                and self.within(X, -self.largest(), self.largest()))
+                and self.finite(X))
 
     cdef bint targets_ready(self, object y, ptrdiff_t m):
         """Whether y can be used as it is. Class weights of rows are left to `prepare`."""
@@ -258,27 +271,17 @@ cdef class Net:
         if not (self.of_dtype(y, 2) and np.PyArray_DIM(y, 0) == m and np.PyArray_DIM(y, 1) == self.n):
             return False
         if not self.program.logits:
-            return self.within(y, -self.largest(), self.largest())
+            return self.finite(y)
         return self.program.output.kind == SIGMOID and self.within(y, 0, 1)
-
-    cdef object prepare_one(self, object x):
-        """One sample, made ready by way of a batch of one."""
-        if np.PyArray_Check(x) and np.PyArray_NDIM(x) != 1:
-            raise ValueError(f"x: expected one sample of shape ({self.k},), got shape {x.shape}")
-        return self.prepare([x], None)[0][0]
 
     cdef object output_array(self, object out, object X, int ndim, np.npy_intp *shape):
         cdef char *first
         cdef const char *start = np.PyArray_BYTES(X)
         if out is None:
             return np.PyArray_EMPTY(ndim, shape, self.typenum, 0)
-        expected = f"({', '.join(str(shape[i]) for i in range(ndim))}{',' if ndim == 1 else ''})"
         if not (self.of_dtype(out, ndim) and np.PyArray_ISWRITEABLE(out) and np.PyArray_DIM(out, 0) == shape[0]
                 and np.PyArray_DIM(out, ndim - 1) == shape[ndim - 1]):
-            raise ValueError(
-                f"out: expected a writeable C-contiguous {self.params.dtype} array of shape {expected}, got "
-                + (f"{out.dtype} of shape {out.shape}" if np.PyArray_Check(out) else type(out).__name__)
-            )
+            check_out(out, tuple([shape[i] for i in range(ndim)]), self.params.dtype)
         first = np.PyArray_BYTES(out)
         if first < start + np.PyArray_NBYTES(X) and start < first + np.PyArray_NBYTES(out):
             raise ValueError("out: expected memory of its own, got an array that overlaps the inputs")
@@ -300,7 +303,8 @@ cdef class Net:
         PyThread_release_lock(self.lock)
 
 
-cdef int run_epochs(Program program, data_set *data, ptrdiff_t batch, ptrdiff_t epochs, double *results) except -1 nogil:
+cdef int run_epochs(Program program, data_set *data, ptrdiff_t batch, ptrdiff_t epochs,
+                    double *results) except -1 nogil:
     """All batches, `epochs` times; the order moves on by data.m an epoch. results (epochs, 2): loss, accuracy."""
     cdef ptrdiff_t epoch, first, m
     cdef double work = 0

@@ -156,17 +156,17 @@ cdef class Program:
 
     cdef void fill_ones(self) noexcept:
         """The last row of every X: what the biases are multiplied with."""
-        cdef ptrdiff_t i, l
+        cdef ptrdiff_t i, lane
         cdef const row_t *row
         cdef void *ones
         for i in range(self.net.n_rows):
             row = &self.net.rows[i]
             ones = <char *> row.X + row.k * row.ldx * self.itemsize
-            for l in range(row.ldx):
+            for lane in range(row.ldx):
                 if self.itemsize == 4:
-                    (<float *> ones)[l] = 1
+                    (<float *> ones)[lane] = 1
                 else:
-                    (<double *> ones)[l] = 1
+                    (<double *> ones)[lane] = 1
 
     cdef void want(self, bint logits) noexcept nogil:
         """What the last row gives: logits, or the activated output."""

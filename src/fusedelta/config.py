@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import sys
+from typing import Any
 
 import numpy as np
 
@@ -11,13 +12,14 @@ from fusedelta import _cpu
 from fusedelta._version import __version__
 
 
-class Config(dict):
+class Config(dict[str, Any]):
     """A dict that reads as a table."""
 
     def __str__(self) -> str:
         width = max(map(len, self))
         values = (" ".join(v) if isinstance(v, list) else str(v) for v in self.values())
-        return "\n".join(f"{key:<{width}}  {value}" for key, value in zip(self, values, strict=True))
+        lines = zip(self, values, strict=True)
+        return "\n".join(f"{key:<{width}}  {value}" for key, value in lines)
 
     __repr__ = __str__
 

@@ -1,0 +1,37 @@
+"""Shapes and kinds worth trying, for the tests of the kernels and for their benchmarks."""
+
+import os
+
+from fusedelta import _cpu
+
+# The instruction sets to test: all that this machine runs, or the one that is forced
+ISAS = [os.environ["FUSEDELTA_ISA"]] if "FUSEDELTA_ISA" in os.environ else _cpu.available_isas()
+# Those that fuse a product and a sum into one rounding: they promise each other's bits
+FUSED_ISAS = [isa for isa in _cpu.available_isas() if isa != "base"]
+
+ACTIVATIONS = ["linear", "relu", "leaky_relu", "sigmoid", "tanh", "softmax"]
+ELEMENTWISE = ACTIVATIONS[:-1]
+
+# (m, k, n): every tile height and width, their tails, and strides on both sides of the packing
+DENSE_SHAPES = [
+    (2, 1, 1),
+    (3, 5, 4),
+    (4, 2, 16),
+    (7, 13, 17),
+    (12, 64, 64),
+    (13, 100, 31),
+    (23, 33, 129),
+    (32, 784, 128),
+    (31, 17, 1030),
+    (6, 1030, 40),
+]
+ONLINE_SHAPES = [(1, k, n) for _, k, n in DENSE_SHAPES]
+NARROW_SHAPES = [
+    (2, 1, 1),
+    (4, 2, 2),
+    (16, 16, 16),
+    (17, 5, 3),
+    (100, 3, 5),
+    (400, 16, 8),
+    (401, 7, 11),
+]

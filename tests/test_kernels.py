@@ -1,0 +1,396 @@
+"""Each kernel, on each instruction set, in both dtypes, against NumPy in extended precision."""
+
+import sys
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from cases import DENSE_SHAPES, ELEMENTWISE, FUSED_ISAS, NARROW_SHAPES, ONLINE_SHAPES
+
+from fusedelta import _cpu
+from fusedelta._kernels import LAYER_KERNELS, LOSS_KERNELS, Matrices, all_within, apply
+
+SLOPE = 0.1
+OTHER_KERNELS = {"narrow_gather": "test_narrow_gather", "apply": "test_elementary_functions"}
+
+
+def test_every_kernel_has_a_test():
+    tested = {*LAYER_KERNELS, *LOSS_KERNELS, *OTHER_KERNELS}
+    assert tested == set(_cpu.kernel_names())
+    assert all(name in globals() for name in OTHER_KERNELS.values())
+
+
+# ---- oracles -------------------------------------------------------------------------------------
+
+
+def activation(kind, z):
+    """Return act(z) of a longdouble array."""
+    functions = {
+        "linear": lambda z: z,
+        "relu": lambda z: np.maximum(z, 0),
+        "leaky_relu": lambda z: np.where(z > 0, z, np.longdouble(SLOPE) * z),
+        "sigmoid": lambda z: 1 / (1 + np.exp(-z)),
+        "tanh": np.tanh,
+    }
+    return functions[kind](z)
+
+
+def derivative(kind, y):
+    """Return act'(z) from y = act(z)."""
+    functions = {
+        "linear": lambda y: y * 0 + 1,
+        "relu": lambda y: (y > 0) * 1.0,
+        "leaky_relu": lambda y: np.where(y > 0, 1.0, SLOPE),
+        "sigmoid": lambda y: y * (1 - y),
+        "tanh": lambda y: 1 - y * y,
+    }
+    return functions[kind](y)
+
+
+def fill(matrices, rng, narrow=False):
+    """Random numbers in the valid part of every matrix, returned sample-major, in longdouble."""
+    m, k, n = matrices.m, matrices.k, matrices.n
+    X = matrices.X[:k, :m].T if narrow else matrices.X[:, :k]
+    D = matrices.D[:, :m].T if narrow else matrices.D[:, :n]
+    X[...] = rng.standard_normal((m, k)) * (rng.random((m, k)) > 0.2)
+    D[...] = rng.standard_normal((m, n))
+    matrices.W[:, :n] = rng.standard_normal((k + 1, n)) / np.sqrt(k)
+    matrices.target[:, :n] = rng.standard_normal((k + 1, n))
+    if narrow:
+        matrices.X[k] = 1
+    return [np.array(a, np.longdouble) for a in (X, matrices.W[:k, :n], matrices.W[k, :n], D)]
+
+
+def assert_within(got, expected, scale, depth):
+    """Assert an error of at most a rounding per term: (depth + 8) eps times the terms' size."""
+    bound = (depth + 8) * np.finfo(got.dtype).eps * (scale + np.abs(expected) + 1e-30)
+    assert np.all(np.abs(got - expected) <= bound)
+
+
+def assert_padding_zero(*arrays):
+    for array in arrays:
+        assert not array.any()
+
+
+# ---- layers --------------------------------------------------------------------------------------
+
+
+def check_layer(isa, dtype, path, shape, kind, rng):
+    """Forward, backward and update of one path of the dense layer."""
+    narrow = path == "narrow"
+    m, k, n = shape
+    below = kind if kind != "linear" else "tanh"
+    matrices = Matrices(isa, dtype, m, k, n, act=kind, act_below=below, slope=SLOPE, narrow=narrow)
+    X, W, b, D = fill(matrices, rng, narrow)
+    size = np.abs(X) @ np.abs(W) + np.abs(b)
+
+    matrices.run(f"{path}_forward")
+    Y = matrices.Y[:n, :m].T if narrow else matrices.Y[:, :n]
+    assert_within(Y, activation(kind, X @ W + b), size, k)
+
+    matrices.run(f"{path}_backward")
+    Dx = matrices.Dx[:k, :m].T if narrow else matrices.Dx[:, :k]
+    slope = derivative(below, X)
+    assert_within(Dx, (D @ W.T) * slope, (np.abs(D) @ np.abs(W.T)) * (1 + np.abs(slope)), n)
+    if not narrow:
+        assert_padding_zero(matrices.Dx[:, k:])
+
+    ones = np.hstack([X, np.ones((m, 1))])
+    gradient, terms = ones.T @ D, np.abs(ones.T) @ np.abs(D)
+    for alpha, beta in ((-0.5, 1.0), (0.25, 0.0), (1.0, 0.9)):
+        before = np.array(matrices.target[:, :n], np.longdouble)
+        matrices.run(f"{path}_update", alpha=alpha, beta=beta)
+        expected = beta * before + alpha * gradient
+        assert_within(matrices.target[:, :n], expected, abs(alpha) * terms + np.abs(before), m)
+        assert_padding_zero(matrices.target[:, n:])
+
+
+@pytest.mark.parametrize("kind", ELEMENTWISE)
+@pytest.mark.parametrize("shape", DENSE_SHAPES, ids=str)
+def test_dense(isa, dtype, shape, kind, rng):
+    check_layer(isa, dtype, "dense", shape, kind, rng)
+
+
+@pytest.mark.parametrize("kind", ELEMENTWISE)
+@pytest.mark.parametrize("shape", ONLINE_SHAPES, ids=str)
+def test_online(isa, dtype, shape, kind, rng):
+    check_layer(isa, dtype, "online", shape, kind, rng)
+
+
+@pytest.mark.parametrize("kind", ELEMENTWISE)
+@pytest.mark.parametrize("shape", NARROW_SHAPES, ids=str)
+def test_narrow(isa, dtype, shape, kind, rng):
+    check_layer(isa, dtype, "narrow", shape, kind, rng)
+
+
+@pytest.mark.parametrize("path", ["dense", "online"])
+def test_softmax_output(isa, dtype, path, rng):
+    for n in (2, 10, 17, 100):
+        m = 1 if path == "online" else 5
+        matrices = Matrices(isa, dtype, m, 7, n, act="softmax")
+        X, W, b, _ = fill(matrices, rng)
+        matrices.run(f"{path}_forward")
+        e = np.exp(X @ W + b - (X @ W + b).max(1, keepdims=True))
+        assert_within(matrices.Y[:, :n], e / e.sum(1, keepdims=True), 1e-3, 40)
+        assert_padding_zero(matrices.Y[:, n:])
+
+
+def test_update_discards_what_beta_zero_discards(isa, dtype, rng):
+    for path, m in (("dense", 3), ("online", 1), ("narrow", 3), ("narrow", 40)):
+        matrices = Matrices(isa, dtype, m, 4, 5, narrow=path == "narrow")
+        fill(matrices, rng, path == "narrow")
+        matrices.target[:] = np.nan
+        matrices.run(f"{path}_update", alpha=1.0, beta=0.0)
+        assert np.isfinite(matrices.target).all()
+
+
+@pytest.mark.parametrize("shape", [(23, 33, 129), (31, 17, 1030)], ids=str)
+def test_split_work_gives_the_bits_of_the_whole(isa, dtype, shape, rng):
+    m, k, n = shape
+    matrices = Matrices(isa, dtype, m, k, n, act="tanh", act_below="tanh")
+    fill(matrices, rng)
+    start = matrices.target.copy()
+    results = []
+    for cuts in ((0, m), (0, 1, 5, m)), ((0, m), (0, 7, m)):
+        for borders in cuts:
+            matrices.target[:] = start
+            matrices.Y[:] = matrices.Dx[:] = 0
+            for first, last in pairwise(borders):
+                matrices.run("dense_forward", first=first, last=last)
+                matrices.run("dense_backward", first=first, last=last)
+            weights = (0, k + 1) if len(borders) == 2 else (0, 3, k - 1, k, k + 1)
+            for first, last in pairwise(weights):
+                matrices.run("dense_update", alpha=0.5, beta=1.0, first=first, last=last)
+            results.append([a.copy() for a in (matrices.Y, matrices.Dx, matrices.target)])
+    for result in results[1:]:
+        for got, expected in zip(result, results[0], strict=True):
+            np.testing.assert_array_equal(got, expected)
+
+
+@pytest.mark.parametrize("kind", ELEMENTWISE)
+def test_paths_give_the_same_bits_forward(isa, dtype, kind, rng):
+    """A sample has the same outputs alone, in a batch, and feature-major."""
+    m, k, n = 37, 9, 14
+    batch = Matrices(isa, dtype, m, k, n, act=kind, slope=SLOPE)
+    narrow = Matrices(isa, dtype, m, k, n, act=kind, slope=SLOPE, narrow=True)
+    fill(batch, rng)
+    narrow.W[:] = batch.W
+    narrow.narrow_gather(np.ascontiguousarray(batch.X[:, :k]))
+    batch.run("dense_forward")
+    narrow.run("narrow_forward")
+    np.testing.assert_array_equal(narrow.Y[:n, :m].T, batch.Y[:, :n])
+    for i in range(m):
+        alone = Matrices(isa, dtype, 1, k, n, act=kind, slope=SLOPE)
+        alone.X[:], alone.W[:] = batch.X[i], batch.W
+        alone.run("online_forward")
+        np.testing.assert_array_equal(alone.Y[0], batch.Y[i])
+
+
+@pytest.mark.skipif(len(FUSED_ISAS) < 2, reason=f"one instruction set with FMA here: {FUSED_ISAS}")
+@pytest.mark.parametrize("path", ["dense", "online", "narrow"])
+def test_instruction_sets_give_the_same_bits(dtype, path):
+    shapes = {"dense": DENSE_SHAPES, "online": ONLINE_SHAPES, "narrow": NARROW_SHAPES}[path]
+    for kind in ELEMENTWISE:
+        for shape in shapes:
+            results = []
+            for isa in FUSED_ISAS:
+                matrices = Matrices(
+                    isa,
+                    dtype,
+                    *shape,
+                    act=kind,
+                    act_below=kind,
+                    slope=SLOPE,
+                    narrow=path == "narrow",
+                )
+                fill(matrices, np.random.default_rng(3), path == "narrow")
+                for passes in ("forward", "backward", "update"):
+                    matrices.run(f"{path}_{passes}", alpha=-0.1, beta=1.0)
+                results.append((matrices.Y, matrices.Dx, matrices.target))
+            for got, expected in zip(*results, strict=True):
+                np.testing.assert_array_equal(got, expected)
+
+
+def test_narrow_gather(isa, dtype, rng):
+    samples = rng.standard_normal((19, 3)).astype(dtype)
+    matrices = Matrices(isa, dtype, 19, 3, 1, narrow=True)
+    matrices.narrow_gather(samples)
+    np.testing.assert_array_equal(matrices.X[:3, :19], samples.T)
+    order = rng.permutation(19)
+    matrices.narrow_gather(samples, order)
+    np.testing.assert_array_equal(matrices.X[:3, :19], samples[order].T)
+
+
+# ---- losses --------------------------------------------------------------------------------------
+
+LOGITS = [0.0, 1e-8, -0.3, 2.0, -5.0, 30.0, -69.0, 80.0]
+
+
+def loss_matrices(isa, dtype, n, logits, act="linear"):
+    """Matrices whose Y holds the given rows."""
+    matrices = Matrices(isa, dtype, len(logits), 1, n, act=act)
+    matrices.Y[:, :n] = logits
+    return matrices
+
+
+def softplus(z):
+    """Return log(1 + exp(z)) in longdouble, exact at both ends."""
+    return np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z)))
+
+
+@pytest.mark.parametrize("kind", ELEMENTWISE)
+@pytest.mark.parametrize("n", [1, 5, 40])
+def test_squared_error(isa, dtype, n, kind, rng):
+    matrices = Matrices(isa, dtype, 70, 1, n, act=kind, slope=SLOPE)
+    matrices.Y[:, :n], matrices.T[:, :n] = rng.random((70, n)), rng.random((70, n))
+    matrices.Y[:, n:] = 0.5  # what a sigmoid leaves in the padding
+    gap = matrices.Y[:, :n].astype(np.longdouble) - matrices.T[:, :n]
+    total, _ = matrices.evaluate("squared_error")
+    np.testing.assert_allclose(total, float((gap**2).sum()), rtol=70 * np.finfo(dtype).eps)
+    slope = derivative(kind, matrices.Y[:, :n].astype(np.longdouble))
+    assert_within(matrices.D[:, :n], gap * slope, 1, 4)
+    assert_padding_zero(matrices.D[:, n:])
+
+
+def test_squared_error_through_softmax(isa, dtype, rng):
+    p = rng.dirichlet(np.ones(11), 30)
+    matrices = loss_matrices(isa, dtype, 11, p, act="softmax")
+    matrices.T[:, :11] = rng.dirichlet(np.ones(11), 30)
+    p = matrices.Y[:, :11].astype(np.longdouble)
+    g = p - matrices.T[:, :11]
+    matrices.evaluate("squared_error")
+    assert_within(matrices.D[:, :11], p * (g - (g * p).sum(1, keepdims=True)), 1, 11)
+    assert_padding_zero(matrices.D[:, 11:])
+
+
+@pytest.mark.parametrize("target", [0.0, 1.0, 0.25])
+def test_binary_crossentropy(isa, dtype, target):
+    eps = np.finfo(dtype).eps
+    for logit in LOGITS:
+        matrices = loss_matrices(isa, dtype, 1, [[logit]])
+        matrices.T[0, 0] = target
+        z = np.longdouble(matrices.Y[0, 0])
+        total, correct = matrices.evaluate("binary_crossentropy")
+        expected = target * softplus(-z) + (1 - target) * softplus(z)
+        np.testing.assert_allclose(total, float(expected), rtol=8 * eps)
+        expected = 1 / (1 + np.exp(-z)) - target
+        np.testing.assert_allclose(matrices.D[0, 0], float(expected), rtol=8 * eps, atol=2 * eps)
+        assert correct == ((1 / (1 + np.exp(-z)) > 0.5 + float(eps) / 4) == (target > 0.5))
+        assert_padding_zero(matrices.D[:, 1:])
+
+
+def test_binary_crossentropy_adds_up(isa, dtype, rng):
+    for n in (1, 3, 40):
+        matrices = loss_matrices(isa, dtype, n, rng.standard_normal((130, n)) * 4)
+        matrices.T[:, :n] = rng.random((130, n)) > 0.5
+        z, t = matrices.Y[:, :n].astype(np.longdouble), matrices.T[:, :n]
+        total, correct = matrices.evaluate("binary_crossentropy")
+        expected = (t * softplus(-z) + (1 - t) * softplus(z)).sum()
+        np.testing.assert_allclose(total, float(expected), rtol=64 * np.finfo(dtype).eps)
+        assert correct == np.count_nonzero((z > 0) == (t > 0.5))
+
+
+@pytest.mark.parametrize("labels", [True, False])
+@pytest.mark.parametrize("n", [2, 10, 33])
+def test_categorical_crossentropy(isa, dtype, n, labels, rng):
+    m = 50
+    matrices = loss_matrices(isa, dtype, n, rng.standard_normal((m, n)) * 5)
+    matrices.labels[:] = rng.integers(0, n, m)
+    matrices.T[np.arange(m), matrices.labels] = 1
+    z, t = matrices.Y[:, :n].astype(np.longdouble), matrices.T[:, :n]
+    e = np.exp(z - z.max(1, keepdims=True))
+    total, correct = matrices.evaluate("categorical_crossentropy", labels)
+    expected = -(t * np.log(e / e.sum(1, keepdims=True))).sum()
+    np.testing.assert_allclose(total, float(expected), rtol=40 * np.finfo(dtype).eps)
+    p = e / e.sum(1, keepdims=True)
+    assert_within(matrices.D[:, :n], p - t, p + t, 20)
+    assert_padding_zero(matrices.D[:, n:])
+    assert correct == np.count_nonzero(z.argmax(1) == matrices.labels)
+
+
+def test_categorical_crossentropy_where_it_is_certain(isa, dtype):
+    """A clipped probability would say 1e-15 or 0 here."""
+    eps = np.finfo(dtype).eps
+    matrices = loss_matrices(isa, dtype, 3, [[70.0, 0.5, 0.0]])
+    z = matrices.Y[0, :3].astype(np.longdouble)
+    total, correct = matrices.evaluate("categorical_crossentropy", True)
+    assert correct == 1
+    np.testing.assert_allclose(total, float(np.exp(z[1:] - z[0]).sum()), rtol=100 * eps)
+    matrices.labels[0] = 2
+    total, correct = matrices.evaluate("categorical_crossentropy", True)
+    assert correct == 0
+    np.testing.assert_allclose(total, 70.0, rtol=eps)
+
+
+def test_ties_go_to_the_first_class(isa, dtype):
+    matrices = loss_matrices(isa, dtype, 4, np.zeros((4, 4)))
+    matrices.labels[:] = range(4)
+    assert matrices.evaluate("categorical_crossentropy", True)[1] == 1
+
+
+def test_soft_targets_weigh_the_classes(isa, dtype):
+    matrices = loss_matrices(isa, dtype, 3, [[1.0, -1.0, 0.5]])
+    matrices.T[0, :3] = 0.2, 0.3, 0.5
+    z, t = matrices.Y[0, :3].astype(np.longdouble), matrices.T[0, :3].astype(np.longdouble)
+    p = np.exp(z) / np.exp(z).sum()
+    total, _ = matrices.evaluate("categorical_crossentropy")
+    np.testing.assert_allclose(total, float(-(t * np.log(p)).sum()), rtol=8 * np.finfo(dtype).eps)
+    assert_within(matrices.D[0, :3], p * t.sum() - t, 1, 4)
+
+
+# ---- elementary functions ------------------------------------------------------------------------
+
+RANGES = {"exp": (-110, 95), "log1p": (0, 1e6), "sigmoid": (-110, 40), "tanh": (-12, 12)}
+ULPS = {"exp": 1.0, "log1p": 3.0, "sigmoid": 2.6, "tanh": 2.6}
+EXACT = {
+    "exp": np.exp,
+    "log1p": np.log1p,
+    "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
+    "tanh": np.tanh,
+}
+
+
+@pytest.mark.skipif(
+    np.finfo(np.longdouble).nmant <= 52, reason=f"no extended precision on {sys.platform}"
+)
+@pytest.mark.parametrize("kind", RANGES)
+def test_elementary_functions(isa, dtype, kind, rng):
+    low, high = RANGES[kind]
+    x = np.concatenate([rng.uniform(low, high, 200_000), rng.standard_normal(100_000) * 0.1])
+    x = np.concatenate([x, 10.0 ** rng.uniform(-30, 0, 50_000) * rng.choice([-1, 1], 50_000)])
+    x = np.abs(x) if kind == "log1p" else x
+    x = x.astype(dtype)
+    exact = EXACT[kind](x.astype(np.longdouble))
+    with np.errstate(over="ignore"):
+        spacing = np.spacing(np.abs(exact).astype(dtype)).astype(np.longdouble)
+    good = np.isfinite(spacing)
+    error = np.abs(apply(isa, kind, x).astype(np.longdouble) - exact)[good] / spacing[good]
+    assert error.max() <= ULPS[kind]
+
+
+def test_elementary_functions_at_the_edges(isa, dtype):
+    x = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 1e-40, 800.0, -800.0], dtype)
+    with np.errstate(all="ignore"):
+        np.testing.assert_array_equal(apply(isa, "exp", x), np.exp(x))
+        np.testing.assert_array_equal(apply(isa, "tanh", x), np.tanh(x))
+        np.testing.assert_array_equal(apply(isa, "sigmoid", x[:5]), [0.5, 0.5, 1, 0, np.nan])
+        np.testing.assert_array_equal(apply(isa, "log1p", x[[0, 2]]), [0, np.inf])
+        np.testing.assert_array_equal(apply(isa, "relu", x), np.maximum(x, 0))
+    assert np.signbit(apply(isa, "tanh", x)[1])
+
+
+@pytest.mark.parametrize("kind", ["exp", "log1p", "sigmoid", "tanh"])
+def test_no_value_depends_on_its_place(isa, dtype, kind):
+    for value in (0.3, 1.7, 5.1):
+        assert len(set(apply(isa, kind, np.full(37, value, dtype)).tolist())) == 1
+
+
+def test_all_within(isa, dtype):
+    for size in (1, 7, 64, 101):
+        x = np.linspace(-1, 1, size, dtype=dtype)
+        assert all_within(isa, x, -1, 1)
+        for bad in (np.nan, np.inf, -np.inf, 1.5, -1.5):
+            for at in {0, size // 2, size - 1}:
+                y = x.copy()
+                y[at] = bad
+                assert not all_within(isa, y, -1, 1)

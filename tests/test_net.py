@@ -1,0 +1,286 @@
+"""The compiled engine as a whole: against its NumPy twin, bit for bit with itself, under load."""
+
+import gc
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import tracemalloc
+
+import numpy as np
+import psutil
+import pytest
+from cases import ACTIVATIONS, ELEMENTWISE, FUSED_ISAS
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import fusedelta as fd
+from fusedelta import _cpu
+
+SQUARED = ["half_sum_squared_error", "mean_squared_error"]
+PAIRS = [(act, loss) for act in ACTIVATIONS for loss in SQUARED] + [
+    ("sigmoid", "binary_crossentropy"),
+    ("softmax", "categorical_crossentropy"),
+    ("softmax", "sparse_categorical_crossentropy"),
+]
+
+
+def layer(units, act):
+    return fd.Dense(units, fd.LeakyReLU(0.1) if act == "leaky_relu" else act)
+
+
+def data(loss, m, k, n, rng):
+    """Random inputs, and targets that suit the loss."""
+    X = rng.standard_normal((m, k))
+    if loss == "sparse_categorical_crossentropy":
+        return X, rng.integers(0, n, m)
+    if loss == "categorical_crossentropy":
+        return X, np.eye(n)[rng.integers(0, n, m)]
+    return X, (rng.random((m, n)) > 0.5) * 1.0 if "binary" in loss else rng.random((m, n))
+
+
+@st.composite
+def problems(draw):
+    """Layers, loss and shapes of a random network with its batch."""
+    act, loss = draw(st.sampled_from(PAIRS))
+    k, m, seed = (draw(st.integers(1, top)) for top in (200, 300, 10_000))
+    widest = draw(st.sampled_from([16, 200]))
+    hidden = draw(
+        st.lists(st.tuples(st.integers(1, widest), st.sampled_from(ELEMENTWISE)), max_size=5)
+    )
+    n = draw(st.integers(2 if act == "softmax" else 1, widest))
+    layers = [layer(units, kind) for units, kind in [*hidden, (n, act)]]
+    return layers, loss, (m, min(k, widest), n), seed
+
+
+def close(got, expected, tolerance):
+    """Whether arrays agree relative to the largest value of all of them."""
+    size = max(np.abs(e).max() for e in expected)
+    return all(np.abs(g - e).max() <= tolerance * size for g, e in zip(got, expected, strict=True))
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(problem=problems())
+def test_random_networks_agree_with_numpy(isa, dtype, problem):
+    layers, loss, (m, k, n), seed = problem
+    X, y = data(loss, m, k, n, np.random.default_rng(seed))
+    rate = 1e-3 / (m * n) if loss == "half_sum_squared_error" else 1e-3
+    net, twin = (
+        kind(layers, loss, fd.SGD(rate), input_shape=(k,), dtype=dtype, seed=seed)
+        for kind in (fd.Sequential, fd.reference.Sequential)
+    )
+    tolerance = {"float64": 1e-11, "float32": 2e-4}[dtype]
+    assert close([net.predict(X)], [twin.predict(X)], tolerance)
+    (value, gradients), (expected, expected_gradients) = net.gradients(X, y), twin.gradients(X, y)
+    assert value == pytest.approx(expected, rel=tolerance)
+    assert close(gradients, expected_gradients, tolerance)
+    batch = max(1, m // 3)
+    histories = [each.fit(X, y, epochs=2, batch_size=batch, verbose=0) for each in (net, twin)]
+    assert histories[0].loss == pytest.approx(histories[1].loss, rel=tolerance)
+    assert close(net.get_weights(), twin.get_weights(), tolerance)
+    padding = net.params.size - sum(w.size for w in net.weights)
+    assert np.count_nonzero(net.params == 0) >= padding
+
+
+@pytest.mark.parametrize(("act", "loss"), PAIRS)
+@pytest.mark.parametrize("hidden", ELEMENTWISE)
+def test_gradients_are_right(isa, hidden, act, loss, rng):
+    for widths, m in (((5, 4), 1), ((5, 4), 7), ((20, 18), 7)):
+        layers = [layer(widths[0], hidden), layer(widths[1], hidden), layer(3, act)]
+        net = fd.Sequential(layers, loss, input_shape=(4,), dtype="float64", seed=1)
+        X, y = data(loss, m, 4, 3, rng)
+        result = fd.gradient_check(net, X, y)
+        assert result.passed, str(result)
+
+
+# ---- the same bits -------------------------------------------------------------------------------
+
+NETS = [
+    ([2, 16, 8, 1], "tanh", "sigmoid", "binary_crossentropy"),
+    ([7, 33, 20, 5], "relu", "softmax", "sparse_categorical_crossentropy"),
+    ([130, 1030, 3], "sigmoid", "linear", "mean_squared_error"),
+]
+
+
+def build(sizes, hidden, act, loss, dtype):
+    layers = [*(layer(units, hidden) for units in sizes[1:-1]), layer(sizes[-1], act)]
+    return fd.Sequential(layers, loss, fd.SGD(0.05), input_shape=(sizes[0],), dtype=dtype, seed=3)
+
+
+@pytest.mark.parametrize("spec", NETS, ids=lambda spec: "-".join(map(str, spec[0])))
+def test_a_sample_has_the_same_outputs_alone_and_in_any_batch(isa, dtype, spec, rng):
+    net = build(*spec, dtype)
+    X = rng.standard_normal((300, spec[0][0])).astype(dtype)
+    whole = net.predict(X)
+    np.testing.assert_array_equal(net.predict(X[100:107]), whole[100:107])
+    for i in (0, 17, 299):
+        np.testing.assert_array_equal(net.predict_one(X[i]), whole[i])
+        np.testing.assert_array_equal(net.predict(X[i : i + 1])[0], whole[i])
+
+
+def trained_params(spec, dtype, batch_size):
+    rng = np.random.default_rng(5)
+    net = build(*spec, dtype)
+    X, y = data(spec[3], 50, spec[0][0], spec[0][-1], rng)
+    net.fit(X, y, epochs=3, batch_size=batch_size, verbose=0)
+    return net.params.copy()
+
+
+@pytest.mark.skipif(len(FUSED_ISAS) < 2, reason=f"one instruction set with FMA here: {FUSED_ISAS}")
+@pytest.mark.parametrize("batch_size", [1, 2, 16, None])
+@pytest.mark.parametrize("spec", NETS, ids=lambda spec: "-".join(map(str, spec[0])))
+def test_instruction_sets_train_to_the_same_bits(dtype, spec, batch_size):
+    results = []
+    for isa in FUSED_ISAS:
+        before = _cpu.use_isa(isa)
+        results.append(trained_params(spec, dtype, batch_size))
+        _cpu.use_isa(before)
+    np.testing.assert_array_equal(results[0], results[1])
+
+
+@pytest.mark.parametrize("spec", NETS, ids=lambda spec: "-".join(map(str, spec[0])))
+def test_training_repeats_itself(isa, dtype, spec):
+    np.testing.assert_array_equal(trained_params(spec, dtype, 16), trained_params(spec, dtype, 16))
+
+
+# ---- the instruction set that was asked for ------------------------------------------------------
+
+
+def run_python(code, **environment):
+    env = {**os.environ, **environment}
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env)
+
+
+@pytest.mark.parametrize("name", _cpu.available_isas())
+def test_environment_forces_the_instruction_set(name):
+    done = run_python("import fusedelta; print(fusedelta.show_config()['isa'])", FUSEDELTA_ISA=name)
+    assert done.stdout.strip() == name
+
+
+def test_unknown_instruction_set_is_refused():
+    done = run_python("import fusedelta", FUSEDELTA_ISA="avx9000")
+    runs = ", ".join(_cpu.available_isas())
+    assert f"ValueError: FUSEDELTA_ISA='avx9000': this machine runs {runs}" in done.stderr
+
+
+def test_instruction_sets_really_differ(dtype):
+    """The tables are not one table under three names: base rounds twice where the others fuse."""
+    if _cpu.available_isas() == ["base"]:
+        pytest.skip("only base runs here")
+    results = []
+    for isa in ("base", _cpu.available_isas()[0]):
+        before = _cpu.use_isa(isa)
+        results.append(trained_params(NETS[1], dtype, 16))
+        _cpu.use_isa(before)
+    assert (results[0] != results[1]).any()
+
+
+# ---- memory, threads, signals --------------------------------------------------------------------
+
+
+def test_many_small_calls_do_not_grow_memory(isa, dtype, rng):
+    net = build(*NETS[0], dtype)
+    X = rng.standard_normal((30, 2)).astype(dtype)
+    y = np.ones((30, 1), dtype)
+
+    def calls(count):
+        for _ in range(count):
+            net.train_step(X, y)
+            net.predict(X)
+            net.predict_one(X[0])
+            net.fit(X, y, epochs=1, batch_size=7, verbose=0)
+        gc.collect()
+
+    calls(200)
+    process = psutil.Process()
+    resident = process.memory_info().rss
+    tracemalloc.start()
+    calls(200)
+    before, _ = tracemalloc.get_traced_memory()
+    calls(1000)
+    after, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert after - before < 10_000
+    calls(2000)
+    assert process.memory_info().rss - resident < 4_000_000
+
+
+def test_predictions_from_many_threads_agree(rng):
+    net = build(*NETS[1], "float32")
+    X = rng.standard_normal((3000, 7)).astype("float32")
+    expected = net.predict(X)
+    wrong = []
+
+    def predict():
+        wrong.extend(np.count_nonzero(net.predict(X) != expected) for _ in range(30))
+
+    threads = [threading.Thread(target=predict) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(wrong) == 4 * 30
+    assert not any(wrong)
+
+
+def test_a_network_in_training_is_busy(rng):
+    net = build([64, 256, 256, 1], "tanh", "linear", "mean_squared_error", "float32")
+    X, y = data("mean_squared_error", 2000, 64, 1, rng)
+    thread = threading.Thread(
+        target=net.fit, args=(X, y), kwargs={"epochs": 40, "batch_size": 50, "verbose": 0}
+    )
+    thread.start()
+    while thread.is_alive() and not net._engine.training:
+        time.sleep(0.001)
+    with pytest.raises(
+        RuntimeError, match="this network is already being fitted in another thread"
+    ):
+        net.fit(X, y, verbose=0)
+    with pytest.raises(RuntimeError, match="this network is training in another thread"):
+        net.train_step(X, y)
+    with pytest.raises(RuntimeError, match="this network is training in another thread"):
+        net.predict(X)
+    thread.join()
+    assert np.isfinite(net.predict(X)).all()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no interval timer on Windows")
+def test_ctrl_c_ends_a_fit_at_once_and_leaves_a_sound_network(rng):
+    net = build([64, 256, 256, 1], "tanh", "linear", "mean_squared_error", "float32")
+    X, y = data("mean_squared_error", 5000, 64, 1, rng)
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    try:
+        start = time.monotonic()
+        signal.setitimer(signal.ITIMER_REAL, 0.3)
+        with pytest.raises(KeyboardInterrupt):
+            net.fit(X, y, epochs=10**6, batch_size=100, shuffle=False, verbose=0)
+        assert time.monotonic() - start < 1.5
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert np.isfinite(net.params).all()
+    net.fit(X, y, epochs=1, batch_size=100, verbose=0)
+
+
+# ---- real data -----------------------------------------------------------------------------------
+
+
+def test_digits_are_learned():
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
+    X, y = load_digits(return_X_y=True)
+    X = X / 16
+    parts = train_test_split(X, y, test_size=0.25, stratify=y, random_state=0)
+    X_train, X_test, y_train, y_test = parts
+    net = fd.Sequential(
+        [fd.Dense(64, "relu"), fd.Dense(64, "relu"), fd.Dense(10, "softmax")],
+        loss="sparse_categorical_crossentropy",
+        optimizer=fd.SGD(0.2),
+        seed=0,
+    )
+    net.fit(X_train, y_train, epochs=60, batch_size=32, verbose=0)
+    assert net.evaluate(X_test, y_test)["accuracy"] >= 0.97
