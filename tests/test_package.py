@@ -1,5 +1,6 @@
 """What a user meets before the first line of code: metadata, types, command, import time."""
 
+import os
 import re
 import subprocess
 import sys
@@ -16,9 +17,15 @@ IMPORT_BUDGET = 0.030  # seconds more than NumPy alone
 OPTIONAL = {"matplotlib", "safetensors", "sklearn", "scipy", "torch", "psutil"}
 
 
-def run_python(code):
+def run_python(code, **environment):
     """Run the code in a fresh interpreter and return what it printed."""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, **environment},
+    )
     return done.stdout
 
 
@@ -74,10 +81,12 @@ def test_import_loads_no_optional_package():
     assert not OPTIONAL & set(loaded.split())
 
 
-def test_import_costs_little_more_than_numpy():
+def test_import_costs_little_more_than_numpy(tmp_path):
     code = (
         "import numpy, time; start = time.perf_counter(); import fusedelta; "
         "print(time.perf_counter() - start)"
     )
-    fastest = min(float(run_python(code)) for _ in range(7))
+    # An installed package has its bytecode; here the first run writes it.
+    cached = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(tmp_path)}
+    fastest = min(float(run_python(code, **cached)) for _ in range(8))
     assert fastest < IMPORT_BUDGET
