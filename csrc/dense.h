@@ -22,7 +22,12 @@ static void dense_forward(const struct row *row, ptrdiff_t first, ptrdiff_t last
         .start = W + row->k * row->ld, .finish = ACTIVATE, .act = row->act,
     };
     multiply(&p, first, last, row->ld, nearness(row->ld, last - first), 0, row->scratch);
-    if (row->act.kind == SOFTMAX) softmax_rows(row->Y, row->n, row->ld, first, last);
+    if (row->act.kind == SOFTMAX)
+        softmax_rows(row->Y, row->n, row->ld, first, last);
+    else if (is_long(row->act.kind)) {
+        real *y = (real *)row->Y + first * row->ld;
+        activate_all(row->act.kind, 0, y, y, (last - first) * row->ld);
+    }
 }
 
 static void dense_backward(const struct row *row, ptrdiff_t first, ptrdiff_t last)

@@ -17,9 +17,9 @@
 #define LN2_LOW -2.12194440054690582e-4f
 #define EXP_LOWEST -105.0f
 #define EXP_HIGHEST 90.0f
-static const real EXP_P[] = {1.98909908237046737e-4f, 1.39336499963092504e-3f, 8.33331092548090083e-3f,
-                             4.16664649252859054e-2f, 1.66666666816232314e-1f, 0.5f};
-static const real LOG_P[] = {0.29580985929974422621f, 0.39988757716604847003f, 0.66666685095429068746f};
+static const real EXP_P[] = {0.5f, 1.66666666816232314e-1f, 4.16664649252859054e-2f, 8.33331092548090083e-3f,
+                             1.39336499963092504e-3f, 1.98909908237046737e-4f};
+static const real LOG_P[] = {0.66666685095429068746f, 0.39988757716604847003f, 0.29580985929974422621f};
 #else
 #define ROUNDER 6755399441055744.0 /* 1.5 * 2^52 */
 #define MANTISSA_BITS 52
@@ -27,44 +27,61 @@ static const real LOG_P[] = {0.29580985929974422621f, 0.39988757716604847003f, 0
 #define LN2_LOW 1.908214929270587816144e-10
 #define EXP_LOWEST -746.0
 #define EXP_HIGHEST 710.0
-static const real EXP_P[] = {2.0914686968086877233e-9, 2.5105217004720745164e-8, 2.7557273643110295328e-7,
-                             2.755725540020642443e-6,  2.4801587325547741216e-5, 1.9841269874820625271e-4,
-                             1.3888888888883748305e-3, 8.3333333333261351258e-3, 4.1666666666666669755e-2,
-                             1.6666666666666670991e-1, 0.5};
-static const real LOG_P[] = {0.14617807153417324965, 0.15331611722055007885, 0.18182892432536871201,
-                             0.22222211089379496214, 0.28571428626253837606, 0.39999999999898890514,
-                             0.66666666666666697077};
+static const real EXP_P[] = {0.5, 1.6666666666666670991e-1, 4.1666666666666669755e-2, 8.3333333333261351258e-3,
+                             1.3888888888883748305e-3, 1.9841269874820625271e-4, 2.4801587325547741216e-5,
+                             2.755725540020642443e-6, 2.7557273643110295328e-7, 2.5105217004720745164e-8,
+                             2.0914686968086877233e-9};
+static const real LOG_P[] = {0.66666666666666697077, 0.39999999999898890514, 0.28571428626253837606,
+                             0.22222211089379496214, 0.18182892432536871201, 0.15331611722055007885,
+                             0.14617807153417324965};
 #endif
 #define COUNT(array) ((int)(sizeof(array) / sizeof(array[0])))
 #define EXPONENT_BIAS (((bits)1 << (REAL_BITS - MANTISSA_BITS - 2)) - 1)
 
-/* Horner, highest coefficient first. */
+/* c[0] + c[1] x + ... by pairs (Estrin, 1960): a short chain of dependent operations, which is what the time goes by. */
 INLINE vec polynomial(const real *c, int count, vec x)
 {
-    vec sum = splat(c[0]);
-    UNROLL for (int i = 1; i < count; i++) sum = v_fma(sum, x, splat(c[i]));
-    return sum;
+    vec term[16];
+    UNROLL for (int i = 0; i < count / 2; i++) term[i] = v_fma(splat(c[2 * i + 1]), x, splat(c[2 * i]));
+    if (count % 2) term[count / 2] = splat(c[count - 1]);
+    UNROLL for (int left = (count + 1) / 2; left > 1; left = (left + 1) / 2) {
+        x *= x;
+        UNROLL for (int i = 0; i < left / 2; i++) term[i] = v_fma(term[2 * i + 1], x, term[2 * i]);
+        if (left % 2) term[left / 2] = term[left - 1];
+    }
+    return term[0];
 }
 
 INLINE vec power_of_two(mask q) { return (vec)((q + EXPONENT_BIAS) << MANTISSA_BITS); }
 
-/* e^x - 1 = 2^q (1 + p) - 1: returns p, stores q. */
-INLINE vec reduced_expm1(vec x, mask *q)
+/* e^x - 1 = 2^q (1 + p) - 1: returns p, stores q + ROUNDER, whose low bits are q. */
+INLINE vec reduced_expm1(vec x, vec *shifted)
 {
-    vec shifted = v_fma(x, splat((real)1.44269504088896340736), splat(ROUNDER));
-    vec whole = shifted - ROUNDER;
-    vec r = v_fma(whole, splat(-LN2_LOW), v_fma(whole, splat(-LN2_HIGH), x));
-    *q = (mask)shifted - (mask)splat(ROUNDER);
+    *shifted = v_fma(x, splat((real)1.44269504088896340736), splat(ROUNDER));
+    vec q = *shifted - ROUNDER;
+    vec r = v_fma(q, splat(-LN2_LOW), v_fma(q, splat(-LN2_HIGH), x));
     return v_fma(r * r, polynomial(EXP_P, COUNT(EXP_P), r), r);
+}
+
+INLINE mask low_bits(vec shifted) { return (mask)shifted - (mask)splat(ROUNDER); }
+
+/* p 2^q, rounded once: two factors, as 2^q alone may be out of range. */
+INLINE vec scale(vec p, vec shifted)
+{
+#ifdef SCALE
+    return SCALE(p, shifted - ROUNDER);
+#else
+    mask q = low_bits(shifted), half = q >> 1;
+    return p * power_of_two(half) * power_of_two(q - half);
+#endif
 }
 
 INLINE vec v_exp(vec x)
 {
-    mask q;
+    vec shifted;
     x = v_min(splat(EXP_HIGHEST), v_max(splat(EXP_LOWEST), x));
-    vec p = (real)1 + reduced_expm1(x, &q);
-    mask half = q >> 1;
-    return p * power_of_two(half) * power_of_two(q - half);
+    vec p = (real)1 + reduced_expm1(x, &shifted);
+    return scale(p, shifted);
 }
 
 /* log(1 + u) for u >= 0, exact to a few ulp for small u too. */
@@ -93,11 +110,11 @@ INLINE vec v_sigmoid(vec x)
 /* -(e - 1)/(e + 1) with e - 1 = expm1(-2|x|), then the sign of x: odd, and exact near zero. */
 INLINE vec v_tanh(vec x)
 {
-    mask q;
+    vec shifted;
     vec twice = (real)-2 * v_abs(x);
-    vec p = reduced_expm1(v_max(splat((real)(REAL_BITS == 32 ? -20 : -42)), twice), &q);
-    vec scale = power_of_two(q);
-    vec em1 = v_fma(scale, p, scale - (real)1);
+    vec p = reduced_expm1(v_max(splat((real)(REAL_BITS == 32 ? -20 : -42)), twice), &shifted);
+    vec power = power_of_two(low_bits(shifted));
+    vec em1 = v_fma(power, p, power - (real)1);
     vec size = -em1 / (em1 + (real)2);
     return (vec)(((mask)size & ~sign_bits()) | ((mask)x & sign_bits()));
 }

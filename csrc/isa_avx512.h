@@ -15,4 +15,5 @@
 #else
 #define INTRINSIC(op) _mm512_##op##_pd
 #endif
+#define SCALE(x, power) ((vec)INTRINSIC(scalef)(x, power))
 #define FMA(a, b, c) ((vec)INTRINSIC(fmadd)(a, b, c))

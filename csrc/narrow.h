@@ -38,6 +38,11 @@ static void narrow_forward(const struct row *row, ptrdiff_t m)
         .start = W + row->k * row->ld, .start_by_row = 1, .finish = ACTIVATE, .act = row->act,
     };
     multiply(&p, 0, row->n, whole_blocks(m), IN_PLACE, 0, NULL);
+    if (is_long(row->act.kind))
+        for (ptrdiff_t j = 0; j < row->n; j++) {
+            real *y = (real *)row->Y + j * row->ldx;
+            activate_all(row->act.kind, 0, y, y, whole_blocks(m));
+        }
 }
 
 static void narrow_backward_block(const struct row *row)

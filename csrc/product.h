@@ -30,7 +30,7 @@ struct product {
     enum finish finish;
     const real *start; /* ACTIVATE: sums start from start[j], or from start[i]; from zero otherwise */
     int start_by_row;
-    struct activation act; /* ACTIVATE, DERIVATIVE */
+    struct activation act; /* ACTIVATE (unless long), DERIVATIVE */
     const real *y;         /* DERIVATIVE: the activations, stride ldc */
     real alpha, beta;      /* ACCUMULATE */
 };
@@ -67,7 +67,10 @@ INLINE vec accumulate(real alpha, vec sum, real beta, const real *target)
     return v_fma(splat(alpha), sum, old);
 }
 
-/* y = act(x) over whole vectors. Long activations run here, over values still hot in L1, not in a tile's registers. */
+/* Whether an activation is too long for a tile's registers: it then runs over the stored values, in a pass of its own. */
+INLINE int is_long(int kind) { return kind == SIGMOID || kind == TANH; }
+
+/* y = act(x) over whole vectors. */
 static void activate_all(int kind, real slope, const real *x, real *y, ptrdiff_t count)
 {
     switch (kind) {
@@ -111,11 +114,6 @@ INLINE void tile(const int MR, const int NV, const struct product *p, ptrdiff_t 
         if (kind == RELU) EACH(activate(RELU, slope, acc[r][v]))
         else if (kind == LEAKY_RELU) EACH(activate(LEAKY_RELU, slope, acc[r][v]))
         else EACH(acc[r][v])
-        if (kind == SIGMOID || kind == TANH)
-            for (int r = 0; r < MR; r++) {
-                real *y = p->c + (i + r) * p->ldc;
-                activate_all(kind, slope, y, y, NV * LANES);
-            }
         break;
     case DERIVATIVE:
         switch (kind) {

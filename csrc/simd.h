@@ -1,6 +1,6 @@
 /* Vectors of the dtype and width at hand, on top of GCC's and Clang's vector extensions.
  *
- * In: REAL_BITS (32 or 64), VECTOR_BYTES, FMA and, where the machine has them, INTRINSIC (from isa_*.h).
+ * In: REAL_BITS (32 or 64), VECTOR_BYTES, FMA and, where the machine has them, INTRINSIC and SCALE (from isa_*.h).
  * Arithmetic and comparisons are plain operators; a comparison gives a mask, all ones or all zeros a lane.
  */
 #ifndef FUSEDELTA_SIMD_H
