@@ -33,6 +33,8 @@
  * narrow_gather   to (width, ld) := samples of `width` values, in the order given or as they lie, transposed.
  * squared_error, binary_crossentropy, categorical_crossentropy
  *                 add the batch's unscaled loss to the score, write the unscaled D. D may be Y.
+ * momentum_finish, nesterov_finish, adam_finish
+ *                 the rest of an optimiser's step, elements first..last-1 of its blocks, whole 64-byte blocks.
  * apply           y[i] = act(x[i]) for count values, whole blocks; kind is an activation_kind, EXP or LOG1P. x may be y.
  * all_within      whether low <= x[i] <= high for all count values (false for NaN); any alignment.
  */
@@ -50,6 +52,9 @@
     X(squared_error, (const struct loss *, ptrdiff_t m, struct score *))                                               \
     X(binary_crossentropy, (const struct loss *, ptrdiff_t m, struct score *))                                         \
     X(categorical_crossentropy, (const struct loss *, ptrdiff_t m, struct score *))                                    \
+    X(momentum_finish, (const struct moments *, ptrdiff_t first, ptrdiff_t last))                                      \
+    X(nesterov_finish, (const struct moments *, ptrdiff_t first, ptrdiff_t last))                                      \
+    X(adam_finish, (const struct moments *, ptrdiff_t first, ptrdiff_t last, double rate, double epsilon))             \
     X(apply, (int kind, double slope, const void *x, void *y, ptrdiff_t count))
 
 enum { EXP = 100, LOG1P = 101 }; /* `apply` knows these beside the activations: the tests check them */

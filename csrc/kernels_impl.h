@@ -2,6 +2,7 @@
  * opens the target region, and this file; everything but the table stays inside. */
 #include "kernels.h"
 #include "dense.h"
+#include "finish.h"
 #include "losses.h"
 #include "narrow.h"
 #include "online.h"

@@ -62,11 +62,24 @@ struct loss {
     struct activation act; /* of Y */
 };
 
+/* What an optimiser with a finish works on: blocks laid out as the parameters. */
+struct moments {
+    ptrdiff_t size; /* of each block, in elements */
+    void *w;        /* the parameters */
+    void *g;        /* their gradient, where that is the target, else NULL */
+    void *m;        /* velocity; for adam the mean of the gradients */
+    void *v;        /* for adam the mean of their squares */
+    double rate, beta_1, beta_2, epsilon; /* as the user gives them; the velocity's mu is beta_1 */
+    int64_t steps;                        /* taken so far */
+    double power_1, power_2;              /* for adam: beta_1 and beta_2 to the power of the steps */
+};
+
 /* An optimiser is a row too: target = beta target + alpha X^T D with alpha = rate * delta_factor, then finish. */
 struct optimizer {
     double rate;
     double beta;
-    void (*finish)(struct net *); /* NULL where the target is the weights themselves */
+    void (*finish)(const struct net *); /* NULL where the target is the weights themselves */
+    struct moments *moments;            /* NULL likewise; the programs of a network share them */
 };
 
 struct net {

@@ -51,6 +51,18 @@ INLINE vec v_max(vec a, vec b) { return v_select(a > b, a, b); }
 INLINE vec v_min(vec a, vec b) { return v_select(a < b, a, b); }
 #endif
 
+/* The square root, rounded once. */
+INLINE vec v_sqrt(vec x)
+{
+#if defined(INTRINSIC)
+    return (vec)INTRINSIC(sqrt)(x);
+#else
+    vec root;
+    UNROLL for (int l = 0; l < LANES; l++) root[l] = REAL_BITS == 32 ? __builtin_sqrtf((float)x[l]) : __builtin_sqrt(x[l]);
+    return root;
+#endif
+}
+
 INLINE mask sign_bits(void) { return splat_bits((bits)((uint64_t)1 << (REAL_BITS - 1))); }
 INLINE vec v_abs(vec x) { return (vec)((mask)x & ~sign_bits()); }
 

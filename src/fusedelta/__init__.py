@@ -24,10 +24,11 @@ from fusedelta.initializers import (
 )
 from fusedelta.layers import Dense
 from fusedelta.network import Sequential, load
-from fusedelta.optimizers import SGD
+from fusedelta.optimizers import SGD, Adam
 
 __all__ = [
     "SGD",
+    "Adam",
     "Constant",
     "Dense",
     "GlorotNormal",

@@ -60,10 +60,25 @@ cdef extern from "net.h" nogil:
         void *D
         activation_t act
 
+    ctypedef struct moments_t "struct moments":
+        ptrdiff_t size
+        void *w
+        void *g
+        void *m
+        void *v
+        double rate
+        double beta_1
+        double beta_2
+        double epsilon
+        int64_t steps
+        double power_1
+        double power_2
+
     ctypedef struct optimizer_t "struct optimizer":
         double rate
         double beta
-        void (*finish)(net_t *) noexcept nogil
+        void (*finish)(const net_t *) noexcept nogil
+        moments_t *moments
 
     ctypedef struct net_t "struct net":
         const kernels_t *cpu
@@ -100,6 +115,10 @@ cdef extern from "kernels.h" nogil:
         void (*squared_error)(const loss_t *, ptrdiff_t m, score_t *) noexcept nogil
         void (*binary_crossentropy)(const loss_t *, ptrdiff_t m, score_t *) noexcept nogil
         void (*categorical_crossentropy)(const loss_t *, ptrdiff_t m, score_t *) noexcept nogil
+        void (*momentum_finish)(const moments_t *, ptrdiff_t first, ptrdiff_t last) noexcept nogil
+        void (*nesterov_finish)(const moments_t *, ptrdiff_t first, ptrdiff_t last) noexcept nogil
+        void (*adam_finish)(const moments_t *, ptrdiff_t first, ptrdiff_t last,
+                            double rate, double epsilon) noexcept nogil
         void (*apply)(int kind, double slope, const void *x, void *y, ptrdiff_t count) noexcept nogil
         int (*all_within)(const void *x, ptrdiff_t count, double low, double high) noexcept nogil
 

@@ -2,12 +2,14 @@ cimport numpy as np
 from cpython.pythread cimport PyThread_type_lock
 from libc.stddef cimport ptrdiff_t
 
+from fusedelta._optimizers cimport Optimizer
 from fusedelta._program cimport Program, data_set
 
 
 cdef class Net:
     cdef Program program         # sample-major: predictions, and training where there is no other
     cdef Program narrow          # feature-major: training of nets with thin layers only, else None
+    cdef Optimizer optimizer     # shared by the programs
     cdef int typenum             # numpy's number of the dtype
     cdef ptrdiff_t itemsize
     cdef ptrdiff_t k, n

@@ -3,17 +3,19 @@ from typing import Any, Self, final
 import numpy as np
 
 from fusedelta.layers import Row
-from fusedelta.optimizers import SGD
+from fusedelta.optimizers import Optimizer
 from fusedelta.validation import Prepare
 
 @final
 class Net:
     training: bool
+    moments: dict[str, np.ndarray]
+    steps: int
     def __new__(
         cls,
         rows: list[Row],
         loss: str,
-        optimizer: SGD,
+        optimizer: Optimizer,
         params: np.ndarray,
         prepare: Prepare,
         n_threads: int,

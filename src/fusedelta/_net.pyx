@@ -12,6 +12,7 @@ from libc.string cimport memcpy
 cimport numpy as np
 
 from fusedelta._c cimport BLOCK_BYTES, NARROW, SIGMOID, row_t, score_t
+from fusedelta._optimizers cimport Optimizer
 from fusedelta._program cimport Program, data_set
 
 from fusedelta.validation import check_out
@@ -44,7 +45,7 @@ cdef class Net:
         The layers, with the place of each in `params`.
     loss : str
         Name of the loss.
-    optimizer : optimizers.SGD
+    optimizer : optimizers.SGD or optimizers.Adam
         The rule of the updates.
     params : ndarray of float32 or float64
         The flat block of weights and biases, 64-byte aligned; updated in place.
@@ -58,10 +59,11 @@ cdef class Net:
         self.params, self.prepare = params, prepare
         self.typenum = np.PyArray_TYPE(params)
         self.itemsize = np.PyArray_ITEMSIZE(params)
-        self.program = Program(rows, loss, optimizer, params, False)
+        self.optimizer = Optimizer(optimizer, rows, params)
+        self.program = Program(rows, loss, self.optimizer, params, False)
         self.narrow = None
         if is_thin(rows):
-            self.narrow = Program(rows, loss, optimizer, params, True)
+            self.narrow = Program(rows, loss, self.optimizer, params, True)
         self.k, self.n = self.program.k, self.program.n
         self.lock = PyThread_allocate_lock()
         if self.lock == NULL:
@@ -73,8 +75,22 @@ cdef class Net:
 
     @property
     def workspace_bytes(self):
-        """Memory held beside the parameters: one batch of activations, deltas and targets, one panel."""
-        return self.program.size + (self.narrow.size if self.narrow is not None else 0)
+        """Memory beside the parameters: the optimiser's, one batch of activations, deltas and targets, one panel."""
+        return self.optimizer.nbytes + self.program.size + (self.narrow.size if self.narrow is not None else 0)
+
+    @property
+    def moments(self):
+        """The blocks that the optimiser keeps from step to step, live, laid out as the parameters, by name."""
+        return self.optimizer.moments
+
+    @property
+    def steps(self):
+        """The steps that the optimiser has counted."""
+        return self.optimizer.steps
+
+    @steps.setter
+    def steps(self, steps):
+        self.optimizer.steps = steps
 
     cdef Program trainer(self, ptrdiff_t m):
         """The program for batches of m samples. It depends on shapes alone, so that figures repeat."""
@@ -163,12 +179,17 @@ cdef class Net:
                 program.score(data.m, &score)
                 program.backward(data.m, 1, 0)
         finally:
-            program.aim(0)
+            program.aim(self.optimizer.target)
             self.release()
         return program.loss(&score, data.m)
 
     def reset_optimizer(self):
-        """Set the optimiser's state to zero; plain SGD has none."""
+        """Forget all earlier steps; plain SGD remembers none."""
+        self.acquire()
+        try:
+            self.optimizer.reset()
+        finally:
+            self.release()
 
     # ---- prediction ---------------------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
     step     forward row by row; the loss and its deltas; then from the last row to the first the deltas below (W still
              old) and the weights in place
     memory   one batch of activations, two layers' deltas, targets, one panel: allocated when a batch outgrows it,
-             never within a step. SGD needs nothing else beside the parameters.
+             never within a step. SGD needs nothing else beside the parameters; what other optimisers keep is theirs.
 
 A network has one program sample-major and, where all its layers are thin, a second one feature-major for training.
 """
@@ -23,7 +23,7 @@ from fusedelta._c cimport (
 from fusedelta._cpu cimport current_kernels
 from fusedelta._dense cimport dense_ops, narrow_dense_ops
 from fusedelta._losses cimport set_loss
-from fusedelta._optimizers cimport set_optimizer
+from fusedelta._optimizers cimport Optimizer
 
 np.import_array()
 
@@ -46,15 +46,15 @@ cdef class Program:
         The layers, with the place of each in `params`.
     loss : str
         Name of the loss.
-    optimizer : optimizers.SGD
-        The rule of the updates.
+    optimizer : Optimizer
+        The network's, shared by its programs.
     params : ndarray
         The flat block of weights and biases, updated in place; the caller keeps it alive.
     narrow : bool
         Feature-major.
     """
 
-    def __cinit__(self, list rows, str loss, optimizer, np.ndarray params, bint narrow):
+    def __cinit__(self, list rows, str loss, Optimizer optimizer, np.ndarray params, bint narrow):
         cdef ptrdiff_t i, last = len(rows) - 1
         self.narrow = narrow
         self.itemsize = np.PyArray_ITEMSIZE(params)
@@ -73,13 +73,14 @@ cdef class Program:
         self.net.loss.n, self.net.loss.ld = self.n, self.net.rows[last].ld
         self.logits = set_loss(&self.net.loss, loss, self.net.cpu)
         self.sparse = loss == "sparse_categorical_crossentropy"
-        set_optimizer(&self.net.optimizer, optimizer)
+        self.optimizer, self.net.optimizer = optimizer, optimizer.row
+        self.aim(optimizer.target)
 
     cdef int compile(self, row_t *row, object layer, char *params) except -1:
         row.ops = &narrow_dense_ops if self.narrow else &dense_ops
         row.k, row.n, row.ld = layer.n_inputs, layer.n_outputs, layer.stride
         row.ldx = row.k
-        row.W = row.target = params + <ptrdiff_t> layer.offset * self.itemsize
+        row.W = params + <ptrdiff_t> layer.offset * self.itemsize
         row.act.kind, row.act.slope = KINDS[layer.activation], layer.slope
         self.flops += 6.0 * row.k * row.n
         return 0

@@ -12,7 +12,7 @@ import numpy as np
 from fusedelta import losses, optimizers, parameters, validation
 from fusedelta.engine import NOT_BUILT, Engine, Unbuilt
 from fusedelta.layers import Dense, Row, check_layers, compile_rows
-from fusedelta.optimizers import SGD
+from fusedelta.optimizers import Optimizer
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike
@@ -29,7 +29,7 @@ class Assembly:
         self,
         layers: Sequence[Dense],
         loss: str,
-        optimizer: SGD | str = "sgd",
+        optimizer: Optimizer | str = "sgd",
         input_shape: tuple[int] | None = None,
         dtype: DTypeLike = "float32",
         seed: int | None = None,
@@ -71,7 +71,7 @@ class Assembly:
         return self._loss.is_classification
 
     @property
-    def optimizer(self) -> SGD:
+    def optimizer(self) -> Optimizer:
         """The optimiser."""
         return self._optimizer
 
@@ -151,11 +151,44 @@ class Assembly:
         for view, weight in zip(views, ready, strict=True):
             view[...] = weight
 
+    @property
+    def optimizer_state(self) -> dict[str, Any]:
+        """Copies of what the optimiser keeps from step to step; settable.
+
+        ``"velocity"`` of `SGD` with momentum, ``"m"`` and ``"v"`` of `Adam` are lists of arrays as
+        `get_weights` returns them; ``"steps"`` is the number of steps that made them.
+        """
+        moments = {
+            name: [piece.copy() for piece in parameters.views(self._rows, block)]
+            for name, block in self._engine.moments.items()
+        }
+        return {"steps": self._engine.steps, **moments}
+
+    @optimizer_state.setter
+    def optimizer_state(self, state: dict[str, Any]) -> None:
+        names = ["steps", *self._engine.moments]
+        if not isinstance(state, dict) or set(state) != set(names):
+            raise ValueError(
+                f"optimizer_state: expected a dict with {', '.join(map(repr, names))} for "
+                f"{self._optimizer}, got {validation.shown(state)}"
+            )
+        steps = validation.integer("optimizer_state['steps']", state["steps"], minimum=0)
+        ready: list[tuple[np.ndarray, np.ndarray]] = []
+        for name, block in self._engine.moments.items():
+            views = parameters.views(self._rows, block)
+            shapes = [view.shape for view in views]
+            shown = f"optimizer_state[{name!r}]"
+            pieces = validation.check_weights(state[name], shapes, self._dtype, shown)
+            ready += zip(views, pieces, strict=True)
+        for view, values in ready:
+            view[...] = values
+        self._engine.steps = steps
+
     # ----------------------------------------------------------------------- copies and pickles
 
     @classmethod
     def like(cls, net: Assembly, dtype: DTypeLike | None = None) -> Self:
-        """A network of this class with the layers, the settings and the weights of another.
+        """A network of this class that goes on as another would: same layers, weights and states.
 
         Parameters
         ----------
@@ -178,6 +211,7 @@ class Assembly:
             n_threads=net.n_threads,
         )
         copy.set_weights(net.weights)
+        copy.optimizer_state = net.optimizer_state
         copy.shuffle_state = net.shuffle_state
         return copy
 
@@ -186,17 +220,20 @@ class Assembly:
         return deepcopy(self)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {
+        state = {
             name: value
             for name, value in self.__dict__.items()
             if name not in ("_engine", "_prepare", "_fitting")
         }
+        return {**state, "optimizer_state": self.optimizer_state}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        optimizer_state = state.pop("optimizer_state")
         self.__dict__.update(state)
         self._detach()
         if state["_rows"]:
             self._attach(state["_rows"], state["_params"])
+            self.optimizer_state = optimizer_state
 
     # ------------------------------------------------------------------------------ the engine
 

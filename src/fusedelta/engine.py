@@ -7,12 +7,12 @@ as the number of inputs is not known. *Ready* arrays are those that `validation.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
 from fusedelta.layers import Row
-from fusedelta.optimizers import SGD
+from fusedelta.optimizers import Optimizer
 from fusedelta.validation import Prepare
 
 __all__ = ["NOT_BUILT", "Engine", "Unbuilt"]
@@ -30,11 +30,17 @@ class Engine(Protocol):
         self,
         rows: list[Row],
         loss: str,
-        optimizer: SGD,
+        optimizer: Optimizer,
         params: np.ndarray,
         prepare: Prepare,
         n_threads: int,
     ) -> None: ...
+
+    #: The blocks that the optimiser keeps from step to step, live, laid out as the parameters.
+    moments: dict[str, np.ndarray]
+
+    #: The steps it has taken, counted where there are such blocks.
+    steps: int
 
     @property
     def workspace_bytes(self) -> int:
@@ -77,6 +83,9 @@ class Unbuilt:
     build : callable
         ``build(X, y)`` makes the network's engine for X, and returns it with ready arrays.
     """
+
+    moments: ClassVar[dict[str, np.ndarray]] = {}
+    steps: ClassVar[int] = 0
 
     def __init__(self, build: Callable[[Any, Any], tuple[Engine, np.ndarray, np.ndarray]]) -> None:
         self._build = build

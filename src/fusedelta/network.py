@@ -37,7 +37,7 @@ class Sequential(Assembly):
         ``"half_sum_squared_error"``, ``"mean_squared_error"``, ``"binary_crossentropy"`` (sigmoid
         outputs), ``"categorical_crossentropy"`` or ``"sparse_categorical_crossentropy"`` (softmax
         outputs); see `fusedelta.losses`.
-    optimizer : SGD or str, default "sgd"
+    optimizer : SGD, Adam or str, default "sgd"
     input_shape : tuple of one int, optional
         Number of features, as ``(k,)``; by default taken from the first data that are trained on.
     dtype : {"float32", "float64"}, default "float32"
@@ -163,7 +163,7 @@ class Sequential(Assembly):
         return self._prepare.pair(X, y)
 
     def reset_optimizer(self) -> None:
-        """Forget what the optimiser remembers of earlier steps (nothing, for `SGD`)."""
+        """Forget what the optimiser remembers of earlier steps (nothing, for plain `SGD`)."""
         self._engine.reset_optimizer()
 
     # ----------------------------------------------------------------------------------------- use
@@ -278,7 +278,7 @@ class Sequential(Assembly):
     # --------------------------------------------------------------------------------------- files
 
     def save(self, path: str | PathLike[str], metadata: dict[str, Any] | None = None) -> None:
-        """Write architecture, loss, optimiser, dtype, seed and weights to a file.
+        """Write architecture, loss, optimiser and its state, dtype, seed and weights to a file.
 
         The number of threads is not saved, because it suits a machine.
 

@@ -11,6 +11,7 @@ back-propagating errors (1986).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,7 +19,7 @@ import numpy as np
 
 from fusedelta import losses, network, parameters, validation
 from fusedelta.layers import Row
-from fusedelta.optimizers import SGD
+from fusedelta.optimizers import SGD, Adam, Optimizer
 
 __all__ = ["Net", "Sequential", "load"]
 
@@ -115,6 +116,33 @@ LOSSES: dict[str, Callable[..., tuple[float, np.ndarray]]] = {
 }
 
 
+# --------------------------------------------------------------------------------------- optimisers
+# update(rule, w, g, moments, t): step t = 1, 2, ... on the flat block w of parameters, in place,
+# from their gradients g and the moments that the rule keeps. Formulae and sources: optimizers.py.
+
+
+def sgd(rule: SGD, w: np.ndarray, g: np.ndarray, moments: dict[str, np.ndarray], t: int) -> None:
+    """``w -= learning_rate * g``, with a velocity instead of g where there is momentum."""
+    if rule.momentum:
+        v = moments["velocity"]
+        v[:] = rule.momentum * v + g
+        g = g + rule.momentum * v if rule.nesterov else v
+    w -= rule.learning_rate * g
+
+
+def adam(rule: Adam, w: np.ndarray, g: np.ndarray, moments: dict[str, np.ndarray], t: int) -> None:
+    """Adam, with its bias corrections folded into learning rate and epsilon."""
+    m, v = moments["m"], moments["v"]
+    m[:] = rule.beta_1 * m + (1 - rule.beta_1) * g
+    v[:] = rule.beta_2 * v + (1 - rule.beta_2) * g * g
+    root = math.sqrt(1 - rule.beta_2**t)
+    rate = rule.learning_rate * root / (1 - rule.beta_1**t)
+    w -= rate * (m / (np.sqrt(v) + max(rule.epsilon * root, float(np.finfo(w.dtype).tiny))))
+
+
+UPDATES: dict[type[Optimizer], Callable[..., None]] = {SGD: sgd, Adam: adam}
+
+
 # ----------------------------------------------------------------------------------------- the walk
 
 
@@ -152,7 +180,7 @@ class Net:
         The layers, first to last.
     loss : str
         Name of the loss.
-    optimizer : SGD
+    optimizer : SGD or Adam
     params : ndarray of shape (size,)
         The flat block of parameters, float32 or float64; trained in place.
     prepare : Prepare
@@ -165,7 +193,7 @@ class Net:
         self,
         rows: Sequence[Row],
         loss: str,
-        optimizer: SGD,
+        optimizer: Optimizer,
         params: np.ndarray,
         prepare: validation.Prepare,
         n_threads: int,
@@ -179,14 +207,16 @@ class Net:
             for i, row in enumerate(rows)
         ]
         self._optimizer = optimizer
+        self.moments = {name: np.zeros_like(params) for name in optimizer.moments}
+        self.steps = 0
         self._prepare = prepare
         self._loss = losses.LOSSES[loss]
         self._loss_function = LOSSES[loss]
 
     @property
     def workspace_bytes(self) -> int:
-        """Memory held beside the parameters: the gradients."""
-        return self._gradients.nbytes
+        """Memory held beside the parameters: the gradients and the optimiser's moments."""
+        return self._gradients.nbytes + sum(block.nbytes for block in self.moments.values())
 
     def train(
         self,
@@ -243,7 +273,10 @@ class Net:
         return total / self._normalizer(len(X))
 
     def reset_optimizer(self) -> None:
-        """Forget the optimiser's state; gradient descent has none."""
+        """Forget the optimiser's state; plain gradient descent has none."""
+        for block in self.moments.values():
+            block.fill(0)
+        self.steps = 0
 
     # ------------------------------------------------------------------------------------ the parts
 
@@ -290,8 +323,11 @@ class Net:
         return total
 
     def _update(self) -> None:
-        """Gradient descent on the whole flat block at once: ``w -= learning_rate * dw``."""
-        self._params -= self._optimizer.learning_rate * self._gradients
+        """The optimiser's step, on the whole flat block at once."""
+        if self.moments:
+            self.steps += 1
+        update = UPDATES[type(self._optimizer)]
+        update(self._optimizer, self._params, self._gradients, self.moments, self.steps)
 
     def _loss_and_gradient(self, y: np.ndarray) -> tuple[float, np.ndarray]:
         last = self._layers[-1]

@@ -1,9 +1,11 @@
 """Networks in files: a JSON header and plain arrays, as ``.npz`` or ``.safetensors``. Never pickle.
 
 The header holds the format's version, layers, loss, optimiser, dtype, seed, the state of the
-shuffling generator (so that a loaded network goes on as the saved one would), and the user's own
-metadata. The arrays are ``layers.<i>.W`` of shape (inputs, outputs) and ``layers.<i>.b``. A file is
-written beside its place and then moved there, so that a crash never leaves half of one.
+shuffling generator, the steps that the optimiser has counted, and the user's own metadata. The
+arrays are ``layers.<i>.W`` of shape (inputs, outputs) and ``layers.<i>.b``, and the same again for
+what the optimiser keeps, as ``optimizer.velocity.layers.<i>.W``: a loaded network goes on as the
+saved one would. A file is written beside its place and then moved there, so that a crash never
+leaves half of one.
 """
 
 from __future__ import annotations
@@ -49,8 +51,11 @@ def save(path: str | os.PathLike[str], net: Sequential, metadata: dict[str, Any]
     """Write a network; see `fusedelta.Sequential.save`."""
     write, _ = _file_format(path)
     header = json.dumps({**_describe(net), "metadata": _checked_metadata(metadata)})
-    names = _array_names(len(net.layers))
-    arrays = dict(zip(names, net.get_weights(), strict=True))
+    groups = [("", net.get_weights())]
+    groups += [(_prefix(name), net.optimizer_state[name]) for name in net.optimizer.moments]
+    arrays: dict[str, np.ndarray] = {}
+    for prefix, pieces in groups:
+        arrays.update(zip(_array_names(len(net.layers), prefix), pieces, strict=True))
     with _replacing(Path(path)) as temporary:
         write(temporary, header, arrays)
 
@@ -80,6 +85,7 @@ def _describe(net: Sequential) -> dict[str, Any]:
         "dtype": net.dtype.name,
         "seed": net.seed,
         "shuffle": net.shuffle_state,
+        "steps": net.optimizer_state["steps"],
     }
 
 
@@ -100,6 +106,13 @@ def _rebuild(header: dict[str, Any], arrays: dict[str, np.ndarray], cls: type[Ne
         seed=header["seed"],
     )
     net.set_weights(weights)
+    net.optimizer_state = {
+        "steps": header.get("steps", 0),  # which 0.1.0 did not write
+        **{
+            name: [arrays[each] for each in _array_names(len(layers), _prefix(name))]
+            for name in net.optimizer.moments
+        },
+    }
     net.shuffle_state = header["shuffle"]
     net.metadata = header["metadata"]
     return net
@@ -134,8 +147,13 @@ def _checked_metadata(metadata: Any) -> dict[str, Any]:
 # ------------------------------------------------------------------------------------ the arrays
 
 
-def _array_names(n_layers: int) -> list[str]:
-    return [f"layers.{i}.{name}" for i in range(n_layers) for name in ("W", "b")]
+def _array_names(n_layers: int, prefix: str = "") -> list[str]:
+    return [f"{prefix}layers.{i}.{name}" for i in range(n_layers) for name in ("W", "b")]
+
+
+def _prefix(moment: str) -> str:
+    """Of the arrays that hold what an optimiser keeps."""
+    return f"optimizer.{moment}."
 
 
 def _check_shapes(layers: list[Dense], weights: list[np.ndarray]) -> None:

@@ -59,18 +59,26 @@ def integer(name: str, value: Any, minimum: int = 1) -> int:
 
 
 def number(
-    name: str, value: Any, *, above: float | None = None, minimum: float | None = None
+    name: str,
+    value: Any,
+    *,
+    above: float | None = None,
+    minimum: float | None = None,
+    below: float | None = None,
 ) -> float:
-    """`value` as a finite float, above or at least a bound where one is given."""
+    """`value` as a finite float, within the bounds that are given."""
     expected = "a finite number"
     if above is not None:
         expected += f" above {above:g}"
     if minimum is not None:
         expected += f" >= {minimum:g}"
+    if below is not None:
+        expected += f" and below {below:g}"
     if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
         raise TypeError(f"{name}: expected {expected}, got {shown(value)}")
     too_low = (above is not None and value <= above) or (minimum is not None and value < minimum)
-    if too_low or not math.isfinite(value):
+    too_high = below is not None and not value < below
+    if too_low or too_high or not math.isfinite(value):
         raise ValueError(f"{name}: expected {expected}, got {value}")
     return float(value)
 
@@ -124,7 +132,10 @@ def input_shape(value: Any) -> int | None:
 
 
 def check_weights(
-    weights: Sequence[Any], shapes: Sequence[tuple[int, ...]], dtype: np.dtype
+    weights: Sequence[Any],
+    shapes: Sequence[tuple[int, ...]],
+    dtype: np.dtype,
+    name: str = "weights",
 ) -> list[np.ndarray]:
     """Weights as ready arrays: right in number, in shapes, finite.
 
@@ -136,6 +147,8 @@ def check_weights(
         The expected shapes.
     dtype : numpy.dtype
         The network's.
+    name : str, default "weights"
+        Theirs in an error message.
 
     Raises
     ------
@@ -143,13 +156,13 @@ def check_weights(
         With the index of the first array that is wrong.
     """
     if not isinstance(weights, list | tuple):
-        raise TypeError(f"weights: expected a list of arrays, got {shown(weights)}")
+        raise TypeError(f"{name}: expected a list of arrays, got {shown(weights)}")
     if len(weights) != len(shapes):
         raise ValueError(
-            f"weights: expected {len(shapes)} arrays (W and b of each layer), got {len(weights)}"
+            f"{name}: expected {len(shapes)} arrays (W and b of each layer), got {len(weights)}"
         )
     return [
-        _weight(f"weights[{i}]", weight, shape, dtype)
+        _weight(f"{name}[{i}]", weight, shape, dtype)
         for i, (weight, shape) in enumerate(zip(weights, shapes, strict=True))
     ]
 
