@@ -2,6 +2,7 @@
 
 import os
 
+import fusedelta as fd
 from fusedelta import _cpu
 
 # The instruction sets to test: all that this machine runs, or the one that is forced
@@ -11,6 +12,9 @@ FUSED_ISAS = [isa for isa in _cpu.available_isas() if isa != "base"]
 
 ACTIVATIONS = ["linear", "relu", "leaky_relu", "sigmoid", "tanh", "softmax"]
 ELEMENTWISE = ACTIVATIONS[:-1]
+
+# Every rule of an update, each keeping a block more than the one before
+OPTIMIZERS = [fd.SGD(0.05), fd.SGD(0.05, 0.9), fd.SGD(0.05, 0.9, nesterov=True), fd.Adam(0.01)]
 
 # (m, k, n): every tile height and width, their tails, and strides on both sides of the packing
 DENSE_SHAPES = [

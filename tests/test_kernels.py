@@ -8,14 +8,21 @@ import pytest
 from cases import DENSE_SHAPES, ELEMENTWISE, FUSED_ISAS, NARROW_SHAPES, ONLINE_SHAPES
 
 from fusedelta import _cpu
-from fusedelta._kernels import LAYER_KERNELS, LOSS_KERNELS, Matrices, all_within, apply
+from fusedelta._kernels import (
+    FINISH_KERNELS,
+    LAYER_KERNELS,
+    LOSS_KERNELS,
+    Matrices,
+    all_within,
+    apply,
+)
 
 SLOPE = 0.1
 OTHER_KERNELS = {"narrow_gather": "test_narrow_gather", "apply": "test_elementary_functions"}
 
 
 def test_every_kernel_has_a_test():
-    tested = {*LAYER_KERNELS, *LOSS_KERNELS, *OTHER_KERNELS}
+    tested = {*LAYER_KERNELS, *LOSS_KERNELS, *FINISH_KERNELS, *OTHER_KERNELS}
     assert tested == set(_cpu.kernel_names())
     assert all(name in globals() for name in OTHER_KERNELS.values())
 

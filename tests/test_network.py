@@ -54,7 +54,8 @@ def test_settings_can_be_read_not_written(sequential):
 def test_repr_says_it_all(sequential):
     assert repr(regressor(sequential)) == (
         "Sequential([Dense(units=5, activation='tanh'), Dense(units=1, activation='linear')], "
-        "loss='mean_squared_error', optimizer=SGD(learning_rate=0.01), input_shape=(3,), "
+        "loss='mean_squared_error', "
+        "optimizer=SGD(learning_rate=0.01, momentum=0.0, nesterov=False), input_shape=(3,), "
         "dtype='float32', seed=5, n_threads=1)"
     )
 

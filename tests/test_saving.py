@@ -6,6 +6,7 @@ import zipfile
 
 import numpy as np
 import pytest
+from cases import OPTIMIZERS
 
 import fusedelta as fd
 from fusedelta import initializers, saving
@@ -39,6 +40,19 @@ def test_everything_comes_back(sequential, dtype, path):
     assert loaded.layers == net.layers
     assert loaded.metadata == net.metadata == {"classes": ["a", "b"], "mean": [0.5, 1e-300]}
     np.testing.assert_array_equal(loaded.params, net.params)
+    for each in (loaded, net):
+        each.fit(X, Y, epochs=2, batch_size=5, verbose=0)
+    np.testing.assert_array_equal(loaded.params, net.params)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=str)
+def test_training_goes_on_where_it_was(sequential, dtype, path, optimizer):
+    net = build(sequential, dtype=dtype, optimizer=optimizer)
+    net.fit(X, Y, epochs=3, batch_size=5, verbose=0)
+    net.save(path)
+    loaded = sequential.load(path)
+    assert loaded.optimizer == optimizer
+    assert repr(loaded.optimizer_state) == repr(net.optimizer_state)
     for each in (loaded, net):
         each.fit(X, Y, epochs=2, batch_size=5, verbose=0)
     np.testing.assert_array_equal(loaded.params, net.params)
@@ -81,6 +95,11 @@ def test_arrays_are_plain(tmp_path):
         assert set(arrays) == {"header"} | {f"layers.{i}.{n}" for i in range(3) for n in "Wb"}
         np.testing.assert_array_equal(arrays["layers.1.W"], net.weights[2])
         assert json.loads(str(arrays["header"]))["version"] == 1
+    build(fd.Sequential, optimizer=fd.SGD(momentum=0.9)).save(tmp_path / "net.npz")
+    with np.load(tmp_path / "net.npz", allow_pickle=False) as arrays:
+        kept = {name: arrays[name].shape for name in arrays if name.startswith("optimizer.")}
+    assert set(kept) == {f"optimizer.velocity.layers.{i}.{n}" for i in range(3) for n in "Wb"}
+    assert kept["optimizer.velocity.layers.1.W"] == (5, 4)
 
 
 # --------------------------------------------------------------------------------------- writing
@@ -207,6 +226,8 @@ LAYER = {
         ({"layers": [{**LAYER, "activation": "boom"}]}, "activation: expected one of"),
         ({"loss": "none"}, "loss: expected one of"),
         ({"optimizer": {"name": "sgd", "learning_rate": -1}}, "learning_rate: expected"),
+        ({"steps": -1}, "optimizer_state.'steps'.: expected an integer >= 0, got -1"),
+        ({"optimizer": {"name": "adam"}}, "'optimizer.m.layers.0.W'"),
         ({"dtype": "object"}, "dtype: expected"),
         ({"shuffle": {"bit_generator": "PCG64"}}, "not a readable"),
     ],
@@ -232,6 +253,17 @@ def test_pickles_are_never_loaded(tmp_path):
     with pytest.raises(ValueError, match=r"evil.npz: not a readable .*allow_pickle=False"):
         fd.load(path)
     assert not (tmp_path / "hacked").exists()
+
+
+def test_files_of_the_first_version_are_read(path):
+    """They know neither momentum nor steps."""
+    net = build(fd.Sequential)
+    header = {**saving._describe(net), "metadata": {}}
+    header["optimizer"] = {"name": "sgd", "learning_rate": 0.25}
+    del header["steps"]
+    arrays = dict(zip(saving._array_names(3), net.get_weights(), strict=True))
+    saving._FORMATS[path.suffix][0](path, json.dumps(header), arrays)
+    assert fd.load(path).optimizer == fd.SGD(0.25)
 
 
 def test_archives_of_something_else_are_refused(tmp_path):

@@ -8,8 +8,8 @@ cimport numpy as np
 import numpy as np
 
 from fusedelta._c cimport (
-    BLOCK_BYTES, EXP, LEAKY_RELU, LINEAR, LOG1P, PANEL_BYTES, RELU, SIGMOID, SOFTMAX, TANH, kernels_t, loss_t, row_t,
-    score_t,
+    BLOCK_BYTES, EXP, LEAKY_RELU, LINEAR, LOG1P, PANEL_BYTES, RELU, SIGMOID, SOFTMAX, TANH, kernels_t, loss_t,
+    moments_t, row_t, score_t,
 )
 from fusedelta._cpu cimport kernels_named
 
@@ -47,6 +47,25 @@ def apply(isa, kind, x, slope=0.0):
 def all_within(isa, np.ndarray x, low, high):
     """Whether all values of a contiguous array lie between low and high."""
     return bool(kernels_named(isa, x.itemsize).all_within(np.PyArray_DATA(x), x.size, low, high))
+
+
+def finish(isa, str kernel, np.ndarray w, np.ndarray g, np.ndarray m, np.ndarray v, double rate, double beta_1,
+           double beta_2=0, double epsilon=0, ptrdiff_t first=0, last=None, ptrdiff_t times=1):
+    """An optimiser's finish on aligned blocks of whole 64 bytes; rate and epsilon are those of the step."""
+    cdef const kernels_t *cpu = kernels_named(isa, w.itemsize)
+    cdef ptrdiff_t _, end = w.size if last is None else last, kind = FINISH_KERNELS.index(kernel)
+    cdef moments_t moments = moments_t(
+        size=w.size, w=np.PyArray_DATA(w), g=np.PyArray_DATA(g), m=np.PyArray_DATA(m), v=np.PyArray_DATA(v),
+        rate=rate, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon, steps=0, power_1=1, power_2=1,
+    )
+    with nogil:
+        for _ in range(times):
+            if kind == 0:
+                cpu.momentum_finish(&moments, first, end)
+            elif kind == 1:
+                cpu.nesterov_finish(&moments, first, end)
+            else:
+                cpu.adam_finish(&moments, first, end, rate, epsilon)
 
 
 cdef class Matrices:
@@ -141,4 +160,5 @@ cdef class Matrices:
 LAYER_KERNELS = [
     f"{path}_{passes}" for path in ("dense", "online", "narrow") for passes in ("forward", "backward", "update")
 ]
+FINISH_KERNELS = ["momentum_finish", "nesterov_finish", "adam_finish"]
 LOSS_KERNELS = ["squared_error", "binary_crossentropy", "categorical_crossentropy"]

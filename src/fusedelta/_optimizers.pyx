@@ -6,8 +6,8 @@
     Nesterov   gradient    1                0      velocity, then weights
     Adam       gradient    1                0      both means, then weights
 
-The finish is one pass over the whole block at the end of a step. A pass over a few rows that are still in the cache, after
-the update of just these, was tried: it saves 0 to 4 % of both, and costs 10 to 40 % where panels are packed.
+The finish is one pass over the whole block at the end of a step. A pass over a few rows that are still in the cache,
+after the update of just these, was tried: it saves 0 to 4 % of both, and costs 10 to 40 % where panels are packed.
 """
 
 cimport cython
