@@ -28,7 +28,7 @@ static void nesterov_finish(const struct moments *s, ptrdiff_t first, ptrdiff_t 
     const vec rate = splat((real)-s->rate), mu = splat((real)s->beta_1);
     for (ptrdiff_t i = first; i < last; i += LANES) {
         const vec gradient = load(g + i);
-        const vec velocity = v_fma(mu, load(v + i), gradient);
+        const vec velocity = v_normal(v_fma(mu, load(v + i), gradient));
         store(v + i, velocity);
         store(w + i, v_fma(rate, v_fma(mu, velocity, gradient), load(w + i)));
     }
@@ -44,8 +44,8 @@ static void adam_finish(const struct moments *s, ptrdiff_t first, ptrdiff_t last
     const vec beta_2 = splat((real)s->beta_2), rest_2 = splat((real)(1 - s->beta_2));
     for (ptrdiff_t i = first; i < last; i += LANES) {
         const vec gradient = load(g + i);
-        const vec mean = v_fma(beta_1, load(m + i), rest_1 * gradient);
-        const vec square = v_fma(beta_2, load(v + i), rest_2 * gradient * gradient);
+        const vec mean = v_normal(v_fma(beta_1, load(m + i), rest_1 * gradient));
+        const vec square = v_normal(v_fma(beta_2, load(v + i), rest_2 * gradient * gradient));
         store(m + i, mean);
         store(v + i, square);
         store(w + i, v_fma(descent, mean / (v_sqrt(square) + near_zero), load(w + i)));

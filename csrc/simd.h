@@ -66,6 +66,14 @@ INLINE vec v_sqrt(vec x)
 INLINE mask sign_bits(void) { return splat_bits((bits)((uint64_t)1 << (REAL_BITS - 1))); }
 INLINE vec v_abs(vec x) { return (vec)((mask)x & ~sign_bits()); }
 
+/* x, with zero for denormal numbers. What decays, such as a velocity without gradients, would end as one and stay it, as
+ * 0.9 times the smallest of them rounds to itself; and a processor may take 20 times as long for them. */
+INLINE vec v_normal(vec x)
+{
+    const vec infinity = splat((real)__builtin_inf());
+    return v_and(((mask)x & (mask)infinity) != 0, x);
+}
+
 /* Which of the lanes j, j + 1, ... lie below n. */
 INLINE mask lanes_below(ptrdiff_t j, ptrdiff_t n)
 {

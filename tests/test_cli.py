@@ -84,7 +84,8 @@ class TestTrainAndPredict:
         assert status == 0
         assert f"60 rows, 3 features, classification of 'kind' ({len(classes)} classes)" in output
         assert (
-            f"relu and {'sigmoid' if len(classes) == 2 else 'softmax'}, {loss}, float32" in output
+            f"relu and {'sigmoid' if len(classes) == 2 else 'softmax'}, {loss}, sgd, float32"
+            in output
         )
         assert re.search(r"^epoch 200/200  loss 0\.\d+  accuracy ", output, re.M)
         assert f"model: {model}" in output
@@ -137,7 +138,7 @@ class TestTrainAndPredict:
         )
         assert status == 0
         assert "regression of 'price'\n" in output  # the last column by default
-        assert "relu and linear, mean_squared_error, float64" in output
+        assert "relu and linear, mean_squared_error, sgd, float64" in output
         rows, loss, error, determination = figures(output, "validation")
         assert rows == 12
         assert error < 3  # prices range over 50
@@ -200,6 +201,19 @@ class TestTrainAndPredict:
         assert net.optimizer == fd.SGD(0.3)
         assert (net.dtype, net.seed) == (np.float64, 9)
         assert net.metadata["encoding"]["target"]["name"] == "price"
+
+    @pytest.mark.parametrize(
+        ("options", "optimizer"),
+        [
+            (("--optimizer", "sgd"), fd.SGD(0.05)),
+            (("--optimizer", "momentum", "--lr", 0.2), fd.SGD(0.2, momentum=0.9)),
+            (("--optimizer", "adam"), fd.Adam(0.001)),
+        ],
+    )
+    def test_optimizers(self, run, data, tmp_path, options, optimizer):
+        model = tmp_path / "model.npz"
+        run("train", data(), "--drop", "id", "--epochs", 1, "--save", model, *options)
+        assert fd.load(model).optimizer == optimizer
 
     def test_quiet_and_plot(self, run, data, tmp_path):
         plot = tmp_path / "curve.png"

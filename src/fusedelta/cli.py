@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from fusedelta import __version__, activations, commands, demos, tables, validation
+from fusedelta import __version__, activations, commands, demos, tables, tabular, validation
 
 __all__ = ["main"]
 
@@ -145,8 +145,12 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
         "--batch-size", type=int, default=32, help="rows per step (default: %(default)s)"
     )
     training.add_argument(
-        "--lr", type=float, default=0.05, help="learning rate (default: %(default)s)"
+        "--optimizer",
+        choices=tabular.OPTIMIZERS,
+        default="sgd",
+        help="plain descent, the same with momentum 0.9, or Adam (default: %(default)s)",
     )
+    training.add_argument("--lr", type=float, help="learning rate (default: 0.05, with adam 0.001)")
     training.add_argument(
         "--seed", type=int, default=0, help="of split, weights and shuffles (default: %(default)s)"
     )

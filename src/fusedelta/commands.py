@@ -18,7 +18,7 @@ from fusedelta import demos, plots, text
 from fusedelta.encoding import Categorical, Encoding, detect_task
 from fusedelta.progress import show
 from fusedelta.tables import Table, load_bundled, read_csv, write_csv
-from fusedelta.tabular import TableModel, split_rows
+from fusedelta.tabular import TableModel, make_optimizer, split_rows
 from fusedelta.validation import DTYPES, integer
 
 __all__ = ["compare", "demo", "info", "predict", "train"]
@@ -35,7 +35,7 @@ def train(options: Namespace) -> None:
         encoding,
         options.hidden,
         options.activation,
-        options.lr,
+        make_optimizer(options.optimizer, options.lr),
         dtype=options.dtype,
         seed=options.seed,
     )
@@ -50,7 +50,7 @@ def train(options: Namespace) -> None:
     history = model.net.fit(
         *parts["train"], options.epochs, options.batch_size, verbose=0 if options.quiet else 1
     )
-    _check_converged(history, options.lr)
+    _check_converged(history, model.net.optimizer.learning_rate)
     show(_figures(model, parts))
     if options.save:
         model.save(options.save)
@@ -177,7 +177,7 @@ def _describe(table: Table, model: TableModel, options: Namespace) -> str:
         f"{table.source}: {len(table)} rows, {len(model.encoding.features)} features, "
         f"{model.encoding.task} of {target.name!r}{classes}\n"
         f"network {'-'.join(map(str, sizes))}, {options.activation} and "
-        f"{net.layers[-1].activation}, {net.loss}, {net.dtype}"
+        f"{net.layers[-1].activation}, {net.loss}, {options.optimizer}, {net.dtype}"
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from typing import Any
 
@@ -17,9 +17,19 @@ import numpy as np
 import fusedelta as fd
 from fusedelta import validation
 from fusedelta.encoding import Categorical, Encoding, Numeric
+from fusedelta.optimizers import Optimizer
 from fusedelta.tables import Table
 
-__all__ = ["TableModel", "split_rows"]
+__all__ = ["OPTIMIZERS", "TableModel", "make_optimizer", "split_rows"]
+
+DEFAULT_OPTIMIZER = fd.SGD(0.05)
+
+#: The optimisers of the command line, with their default learning rates.
+OPTIMIZERS: dict[str, Optimizer] = {
+    "sgd": DEFAULT_OPTIMIZER,
+    "momentum": fd.SGD(0.05, momentum=0.9),
+    "adam": fd.Adam(),
+}
 
 
 @dataclass(frozen=True)
@@ -45,7 +55,7 @@ class TableModel:
         encoding: Encoding,
         hidden: Sequence[int],
         activation: str = "relu",
-        learning_rate: float = 0.05,
+        optimizer: Optimizer = DEFAULT_OPTIMIZER,
         **options: Any,
     ) -> TableModel:
         """Make an untrained model for a table.
@@ -58,8 +68,7 @@ class TableModel:
             Units of each hidden layer.
         activation : str, default "relu"
             Activation of the hidden layers.
-        learning_rate : float, default 0.05
-            Of plain gradient descent.
+        optimizer : SGD or Adam, default SGD(0.05)
         **options
             `fusedelta.Sequential`'s dtype, seed and n_threads.
 
@@ -77,7 +86,7 @@ class TableModel:
         net = fd.Sequential(
             [*(fd.Dense(units, activation) for units in hidden), output],
             loss=loss,
-            optimizer=fd.SGD(learning_rate),
+            optimizer=optimizer,
             input_shape=(encoding.width,),
             **options,
         )
@@ -151,6 +160,12 @@ class TableModel:
         """
         net = fd.load(path)
         return cls(net, Encoding.from_dict(net.metadata.get("encoding")))
+
+
+def make_optimizer(name: str, learning_rate: float | None = None) -> Optimizer:
+    """One of `OPTIMIZERS`, with another learning rate if one is given."""
+    optimizer = OPTIMIZERS[name]
+    return optimizer if learning_rate is None else replace(optimizer, learning_rate=learning_rate)
 
 
 def split_rows(labels: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
