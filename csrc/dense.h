@@ -1,5 +1,5 @@
 /* The dense layer's three passes. Shapes and contracts: kernels.h. The scratch of a row holds one panel, 64-byte aligned:
- * PANEL_BYTES times n for backward and, where ld reaches FAR_BYTES, times k for forward and m for update. */
+ * PANEL_BYTES times ld for backward and, where ld reaches FAR_BYTES, times k for forward and m for update. */
 #ifndef FUSEDELTA_DENSE_H
 #define FUSEDELTA_DENSE_H
 

@@ -75,7 +75,7 @@ cdef class Matrices:
             self.X, self.Dx = zeros((m, padded(k, dtype)), dtype), zeros((m, padded(k, dtype)), dtype)
             self.Y, self.D, self.T = (zeros((m, ld), dtype) for _ in range(3))
         self.labels = np.zeros(m, np.int64)
-        self.panel = zeros((max(m, k, n) * PANEL_BYTES,), np.uint8)
+        self.panel = zeros((max(m, k, ld) * PANEL_BYTES,), np.uint8)
         self.row.k, self.row.n, self.row.ld, self.row.ldx = k, n, ld, self.X.shape[1]
         self.row.W, self.row.target = np.PyArray_DATA(self.W), np.PyArray_DATA(self.target)
         self.row.X, self.row.Y = np.PyArray_DATA(self.X), np.PyArray_DATA(self.Y)

@@ -118,7 +118,7 @@ cdef class Program:
             rows[i].Y, at = at, at + m * rows[i].ld * self.itemsize
             rows[i].X = rows[i - 1].Y if i > 0 else NULL
             widest = max(widest, rows[i].ld * self.itemsize)
-            depth = max(depth, rows[i].n)
+            depth = max(depth, rows[i].ld)
             if rows[i].ld * self.itemsize >= FAR_BYTES:
                 depth = max(depth, max(m, rows[i].k))
         for i in range(last + 1):
