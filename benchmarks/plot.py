@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from os import PathLike
 
-from benchmarks.report import duels, entries, time
+from benchmarks.report import count_threads, duels, entries, time
 from benchmarks.rivals import OURS, RIVALS
 
 # Okabe, Ito: Color universal design (2008), in the order of RIVALS
@@ -46,10 +46,8 @@ def draw(report: dict, path: str | PathLike[str]) -> None:
         draw_workload(panel, result, ratios.get(result["workload"]))
     for panel in axes.flat[len(results) :]:
         panel.set_axis_off()
-    threads = report["settings"]["threads"]
     figure.suptitle(
-        f"Time of a step (log scale), {threads} thread{'s' if threads > 1 else ''}, "
-        f"{report['machine']['processor']}"
+        f"Time of a step (log scale), {count_threads(report)}, {report['machine']['processor']}"
     )
     figure.savefig(path, dpi=150)
     plt.close(figure)

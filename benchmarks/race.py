@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,10 +83,8 @@ class Process:
         self._errors.close()
 
     def _ask(self, epochs: int) -> dict:
-        try:
+        with suppress(BrokenPipeError):  # the answer tells
             print(epochs, file=self._process.stdin, flush=True)
-        except BrokenPipeError:
-            pass  # the answer tells
         return self._answer()
 
     def _answer(self) -> dict:

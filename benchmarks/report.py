@@ -121,20 +121,20 @@ def summary(results: list[dict]) -> str:
 def markdown(report: dict) -> str:
     """The README's table, with what it was measured on."""
     header = ["workload", "network", "fusedelta", "strongest rival", "", "ratio", "of FMA peak"]
-    lines = [header, ["---", "---", "--:", "---", "--:", "--:", "--:"]]
-    for duel in duels(report["results"]):
-        lines.append(
-            [
-                duel.workload,
-                duel.about,
-                time(duel.ours.median),
-                duel.strongest.rival,
-                time(duel.strongest.median),
-                f"**{duel.ratio:.1f}**",
-                percent(duel.ours.share),
-            ]
-        )
-    table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    rule = ["---", "---", "--:", "---", "--:", "--:", "--:"]
+    rows = [
+        [
+            duel.workload,
+            duel.about,
+            time(duel.ours.median),
+            duel.strongest.rival,
+            time(duel.strongest.median),
+            f"**{duel.ratio:.1f}**",
+            percent(duel.ours.share),
+        ]
+        for duel in duels(report["results"])
+    ]
+    table = "\n".join(f"| {' | '.join(cells)} |" for cells in [header, rule, *rows])
     return f"{table}\n\n{conditions(report)}"
 
 
@@ -143,14 +143,19 @@ def conditions(report: dict) -> str:
     machine, settings = report["machine"], report["settings"]
     packages = [name for name in ("numpy", "torch", "jax", "scikit-learn") if name in machine]
     versions = ", ".join(f"{name} {machine[name]}" for name in packages)
-    threads = settings["threads"]
     return (
         "Time of one optimiser step (of one call, where it predicts), median of "
-        f"{settings['rounds']} rounds, {threads} thread{'s' if threads > 1 else ''}, every rival in "
-        "a pinned process of its own and taking turns, after all reached the same losses. "
+        f"{settings['rounds']} rounds, {count_threads(report)}; every rival in a pinned process of "
+        "its own, taking turns, after all had reached the same losses. "
         f"{machine['processor']}, {machine['isa']}; {versions}; {machine['date']}. "
         "The whole table of rivals: `python -m benchmarks`."
     )
+
+
+def count_threads(report: dict) -> str:
+    """``1 thread``, ``2 threads``."""
+    threads = report["settings"]["threads"]
+    return f"{threads} thread{'s' if threads > 1 else ''}"
 
 
 def write_between_markers(path: Path, content: str) -> None:

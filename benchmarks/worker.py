@@ -29,9 +29,11 @@ def main(settings: dict) -> None:
     try:
         rival = rivals.build(settings["rival"], workload)
     except ImportError as error:
-        return answer(left_out=f"not installed ({error.name or error})")
+        answer(left_out=f"not installed ({error.name or error})")
+        return
     except rivals.Unsuited as reason:
-        return answer(left_out=f"does not fit: {reason}")
+        answer(left_out=f"does not fit: {reason}")
+        return
     answer()
     gc.disable()
     for line in sys.stdin:

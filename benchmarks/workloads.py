@@ -132,10 +132,7 @@ class Workload:
         m, n = self.batch * self.batches, self.sizes[-1]
         X = rng.standard_normal((m, self.sizes[0]), dtype=np.float32)
         X *= rng.random(X.shape, dtype=np.float32) >= self.zeros
-        if self.loss == LABELS:
-            y = rng.integers(0, n, m)
-        else:
-            y = rng.standard_normal((m, n))
+        y = rng.integers(0, n, m) if self.loss == LABELS else rng.standard_normal((m, n))
         weights = []
         for k, n, act in self.layers:
             gain = 2 if act == "relu" else 1

@@ -1,6 +1,6 @@
 """Who races: a module each, with ``build(workload)``.
 
-It returns an object with ``run(epochs)``, which trains (or, if ``workload.predicts``, predicts) that
+It returns an object with ``run(epochs)``, which trains (or, if ``workload.predicts``, predicts) so
 many epochs from where the last call ended, and ``loss()``: the mean over the batches of the last
 epoch of each batch's loss before its update (of predictions: the mean of all outputs). The loss is
 part of the work, as it is of the training that users write. ``build`` raises ImportError where a

@@ -59,9 +59,6 @@ class ByHand(ABC):
         self.finish()
         return loss
 
-    def finish(self) -> None:
-        """After the last update of a step."""
-
     # Each loss fills D with the gradient, of a cross-entropy with respect to the logits.
 
     def half_sum_squared_error(self, Y: Array, T: Array, D: Array) -> Any:
@@ -109,6 +106,10 @@ class ByHand(ABC):
     @abstractmethod
     def update(self, i: int, X: Array, D: Array) -> None:
         """Change weights and biases of layer i, whose gradients are ``X^T D`` and ``sum D``."""
+
+    @abstractmethod
+    def finish(self) -> None:
+        """After the last update of a step."""
 
 
 def build(workload: Workload, cls: type[ByHand], to_numpy=lambda outputs: outputs) -> Rival:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from fusedelta import reference
-
 from benchmarks.rivals import Rival, fusedelta
 from benchmarks.workloads import Workload
+from fusedelta import reference
 
 
 def build(workload: Workload) -> Rival:
