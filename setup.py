@@ -1,7 +1,7 @@
 """Builds the compiled modules; everything else about the package is said in pyproject.toml.
 
-Each ``src/fusedelta/*.pyx`` becomes one module.  Only ``_cpu`` links the C core (``csrc/*.c``); the
-others reach it through the kernel table.  A new ``.pyx`` or ``.c`` file needs no edit here.
+Each ``src/fusedelta/*.pyx`` becomes one module; a new one, or a new instruction set, needs no
+edit here.
 """
 
 import os
@@ -15,7 +15,11 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
-CORE_MODULE = "_cpu"
+# Who links what of the C core; the other modules reach kernels through the table.
+CORE = {
+    "_cpu": [*sorted(glob("csrc/kernels_*.c")), "csrc/dispatch.c"],
+    "_program": ["csrc/team.c"],
+}
 
 DIRECTIVES = {
     "language_level": 3,
@@ -45,12 +49,11 @@ WINDOWS_TARGETS = {"win-amd64": "x86_64-pc-windows-msvc", "win-arm64": "aarch64-
 
 def extensions() -> list[Extension]:
     """One extension per .pyx file; paths are relative, as setuptools wants them."""
-    core = sorted(glob("csrc/*.c"))
     depends = sorted(glob("csrc/*.h") + glob("src/fusedelta/*.pxd"))
     return [
         Extension(
             f"fusedelta.{Path(pyx).stem}",
-            [pyx, *(core if Path(pyx).stem == CORE_MODULE else [])],
+            [pyx, *CORE.get(Path(pyx).stem, [])],
             include_dirs=["csrc", numpy.get_include()],
             define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")],
             depends=depends,

@@ -18,11 +18,11 @@
 #define NARROW 16             /* nets whose layers are all this thin or thinner train feature-major */
 #define FAR_BYTES 4096        /* from this stride on, rows share sets of L1 and no pages: panels are packed */
 
-/* X(entry, arguments): the one list of the kernels. Rows first..last-1 let a caller split the work.
+/* X(entry, arguments): the one list of the kernels.
  *
- * dense_forward   Y = act(X W + b), samples first..last-1. X may have any stride and alignment.
- * dense_backward  Dx = (D W^T) * act_below'(X), samples first..last-1; writes the padding of Dx as zero.
- * dense_update    target = beta target + alpha [X 1]^T D over m samples, rows first..last-1 of (k + 1, ld). beta = 0
+ * dense_forward   Y = act(X W + b), the share's samples. X may have any stride and alignment.
+ * dense_backward  Dx = (D W^T) * act_below'(X), the share's samples; writes the padding of Dx as zero.
+ * dense_update    target = beta target + alpha [X 1]^T D over m samples, the share's rows of (k + 1, ld). beta = 0
  *                 does not read the target. Nothing may alias D or X.
  * online_forward, online_backward, online_update
  *                 the same for one sample, rows 0..k.
@@ -39,9 +39,9 @@
  * all_within      whether low <= x[i] <= high for all count values (false for NaN); any alignment.
  */
 #define KERNELS(X)                                                                                                     \
-    X(dense_forward, (const struct row *, ptrdiff_t first, ptrdiff_t last))                                            \
-    X(dense_backward, (const struct row *, ptrdiff_t first, ptrdiff_t last))                                           \
-    X(dense_update, (const struct row *, ptrdiff_t m, ptrdiff_t first, ptrdiff_t last, double alpha, double beta))     \
+    X(dense_forward, (const struct row *, const struct share *))                                                       \
+    X(dense_backward, (const struct row *, const struct share *))                                                      \
+    X(dense_update, (const struct row *, const struct share *, double alpha, double beta))                             \
     X(online_forward, (const struct row *))                                                                            \
     X(online_backward, (const struct row *))                                                                           \
     X(online_update, (const struct row *, double alpha, double beta))                                                  \

@@ -20,12 +20,19 @@ struct activation {
 struct net;
 struct row;
 
-/* What a kind of layer does. All three work on the first m samples. */
+/* One thread's share of a pass over a batch of m samples. Shares split outputs, never a sum. */
+struct share {
+    ptrdiff_t m;
+    ptrdiff_t first, last; /* samples first..last-1 forward and backward, rows of (k + 1, ld) in an update */
+    void *scratch;         /* room for one panel, this thread's own: see dense.h */
+};
+
+/* What a kind of layer does. */
 struct layer_ops {
-    void (*forward)(const struct net *, const struct row *, ptrdiff_t m);  /* Y = act(X W + b) */
-    void (*backward)(const struct net *, const struct row *, ptrdiff_t m); /* Dx = (D W^T) * act_below'(X) */
-    void (*update)(const struct net *, const struct row *, ptrdiff_t m, double alpha, double beta);
-                                                                           /* target = beta target + alpha X^T D */
+    void (*forward)(const struct net *, const struct row *, const struct share *);  /* Y = act(X W + b) */
+    void (*backward)(const struct net *, const struct row *, const struct share *); /* Dx = (D W^T) * act_below'(X) */
+    void (*update)(const struct net *, const struct row *, const struct share *, double alpha, double beta);
+                                                                /* target = beta target + alpha X^T D */
 };
 
 struct row {
@@ -41,7 +48,6 @@ struct row {
     void *Dx;       /* (m, ldx): the D of the row below; NULL for the first row */
     struct activation act;       /* of Y */
     struct activation act_below; /* of X, which is the Y of the row below */
-    void *scratch;  /* room for one panel: see dense.h */
 };
 
 struct score {

@@ -63,7 +63,7 @@ INLINE vec accumulate(real alpha, vec sum, real beta, const real *target)
 {
     if (beta == 0) return alpha * sum;
     vec old = load(target);
-    if (beta != 1) old = v_normal(old * beta);
+    if (__builtin_expect(beta != 1, 0)) old = v_normal(old * beta);
     return v_fma(splat(alpha), sum, old);
 }
 
@@ -173,12 +173,18 @@ INLINE int widest(ptrdiff_t rows)
     return rows < 4 || ACCUMULATORS >= 24 ? 1 : 2;
 }
 
-/* B(0..depth-1, 0..columns-1) := the first `valid` rows of the panel of W transposed, zeros beyond. */
+/* B(0..depth-1, 0..columns-1) := the first `valid` rows of the panel of W transposed, zeros beyond; square by square, so
+ * B is written up to the next whole vector of depth. */
 static void transpose(const real *restrict w, ptrdiff_t ldw, ptrdiff_t depth, ptrdiff_t columns, ptrdiff_t valid,
                       real *restrict b)
 {
-    for (ptrdiff_t p = 0; p < depth; p++)
-        for (ptrdiff_t j = 0; j < columns; j++) b[p * columns + j] = j < valid ? w[j * ldw + p] : 0;
+    for (ptrdiff_t j = 0; j < columns; j += LANES)
+        for (ptrdiff_t p = 0; p < depth; p += LANES) {
+            vec x[LANES];
+            UNROLL for (int l = 0; l < LANES; l++) x[l] = j + l < valid ? load(w + (j + l) * ldw + p) : splat(0);
+            transpose_square(x);
+            UNROLL for (int l = 0; l < LANES; l++) store(b + (p + l) * columns + j, x[l]);
+        }
 }
 
 static void copy(const real *restrict from, ptrdiff_t ld, ptrdiff_t depth, ptrdiff_t columns, real *restrict b)
@@ -186,8 +192,9 @@ static void copy(const real *restrict from, ptrdiff_t ld, ptrdiff_t depth, ptrdi
     for (ptrdiff_t p = 0; p < depth; p++) memcpy(b + p * columns, from + p * ld, (size_t)columns * sizeof(real));
 }
 
-/* Rows first..last-1 and all `columns` of C, panel by panel. B as it lies, or brought into `panel` (depth x 512 bytes)
- * first: COPIED where its stride would thrash the TLB, TRANSPOSED for backward, with `valid` rows of W. Uses p up. */
+/* Rows first..last-1 and all `columns` of C, panel by panel. B as it lies, or first brought into `panel` (depth, in whole
+ * blocks, times 512 bytes): COPIED where its stride would thrash the TLB, TRANSPOSED for backward, from `valid` rows of W.
+ * Uses p up. */
 INLINE void multiply(struct product *p, ptrdiff_t first, ptrdiff_t last, ptrdiff_t columns, enum source source,
                      ptrdiff_t valid, real *panel)
 {

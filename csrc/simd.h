@@ -89,22 +89,48 @@ INLINE mask lane_is(ptrdiff_t j, ptrdiff_t at)
     return index == splat_bits((bits)(at - j));
 }
 
-/* x with its upper half of 2, 4, 8 or 16 lanes moved onto the lower; the other lanes do not matter. */
-#if LANES == 16
-#define HALVE_16(x) __builtin_shufflevector(x, x, 8, 9, 10, 11, 12, 13, 14, 15, 8, 9, 10, 11, 12, 13, 14, 15)
-#define HALVE_8(x) __builtin_shufflevector(x, x, 4, 5, 6, 7, 4, 5, 6, 7, 4, 5, 6, 7, 4, 5, 6, 7)
-#define HALVE_4(x) __builtin_shufflevector(x, x, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3)
-#define HALVE_2(x) __builtin_shufflevector(x, x, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1)
-#elif LANES == 8
-#define HALVE_8(x) __builtin_shufflevector(x, x, 4, 5, 6, 7, 4, 5, 6, 7)
-#define HALVE_4(x) __builtin_shufflevector(x, x, 2, 3, 2, 3, 2, 3, 2, 3)
-#define HALVE_2(x) __builtin_shufflevector(x, x, 1, 1, 1, 1, 1, 1, 1, 1)
+/* Shuffles want constant lane numbers: LANE_LIST(f, d) is f(0, d), f(1, d), ... for every lane. */
+#if LANES == 2
+#define LANE_LIST(f, d) f(0, d), f(1, d)
 #elif LANES == 4
-#define HALVE_4(x) __builtin_shufflevector(x, x, 2, 3, 2, 3)
-#define HALVE_2(x) __builtin_shufflevector(x, x, 1, 1, 1, 1)
+#define LANE_LIST(f, d) f(0, d), f(1, d), f(2, d), f(3, d)
+#elif LANES == 8
+#define LANE_LIST(f, d) f(0, d), f(1, d), f(2, d), f(3, d), f(4, d), f(5, d), f(6, d), f(7, d)
 #else
-#define HALVE_2(x) __builtin_shufflevector(x, x, 1, 1)
+#define LANE_LIST(f, d)                                                                                                \
+    f(0, d), f(1, d), f(2, d), f(3, d), f(4, d), f(5, d), f(6, d), f(7, d), f(8, d), f(9, d), f(10, d), f(11, d),      \
+        f(12, d), f(13, d), f(14, d), f(15, d)
 #endif
+#define ROTATED(l, d) (((l) + (d)) % LANES)
+#define FIRSTS(l, d) ((l) & (d) ? LANES + (l) - (d) : (l))
+#define SECONDS(l, d) ((l) & (d) ? LANES + (l) : (l) + (d))
+
+/* Lanes l and l + d, where l has no bit d, of a and b: the first ones to a, the second ones to b. */
+#define EXCHANGE(a, b, d)                                                                                              \
+    do {                                                                                                               \
+        const vec firsts = __builtin_shufflevector(a, b, LANE_LIST(FIRSTS, d));                                        \
+        b = __builtin_shufflevector(a, b, LANE_LIST(SECONDS, d));                                                      \
+        a = firsts;                                                                                                    \
+    } while (0)
+
+/* The square of LANES vectors, transposed in place. */
+INLINE void transpose_square(vec x[LANES])
+{
+#define STAGE(d)                                                                                                       \
+    UNROLL for (int i = 0; i < LANES; i++)                                                                             \
+        if (!(i & (d))) EXCHANGE(x[i], x[i + (d)], d);
+    STAGE(1)
+#if LANES >= 4
+    STAGE(2)
+#endif
+#if LANES >= 8
+    STAGE(4)
+#endif
+#if LANES >= 16
+    STAGE(8)
+#endif
+#undef STAGE
+}
 
 /* Sum and maximum of a 64-byte block of lanes, folded by halves: the same tree on every instruction set. */
 INLINE real block_sum(const vec s[WIDE])
@@ -114,16 +140,18 @@ INLINE real block_sum(const vec s[WIDE])
     UNROLL for (int half = WIDE / 2; half > 0; half /= 2)
         UNROLL for (int w = 0; w < half; w++) fold[w] += fold[w + half];
     vec x = fold[0];
+#define FOLD(half) x += __builtin_shufflevector(x, x, LANE_LIST(ROTATED, half))
 #if LANES >= 16
-    x += HALVE_16(x);
+    FOLD(8);
 #endif
 #if LANES >= 8
-    x += HALVE_8(x);
+    FOLD(4);
 #endif
 #if LANES >= 4
-    x += HALVE_4(x);
+    FOLD(2);
 #endif
-    x += HALVE_2(x);
+    FOLD(1);
+#undef FOLD
     return x[0];
 }
 

@@ -205,7 +205,6 @@ class TestTrainAndPredict:
     @pytest.mark.parametrize(
         ("options", "optimizer"),
         [
-            (("--optimizer", "sgd"), fd.SGD(0.05)),
             (("--optimizer", "momentum", "--lr", 0.2), fd.SGD(0.2, momentum=0.9)),
             (("--optimizer", "adam"), fd.Adam(0.001)),
         ],

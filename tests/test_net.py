@@ -152,6 +152,47 @@ def test_training_repeats_itself(isa, dtype, spec):
     np.testing.assert_array_equal(trained_params(spec, dtype, 16), trained_params(spec, dtype, 16))
 
 
+# ---- threads -------------------------------------------------------------------------------------
+
+
+def threaded(n_threads, dtype="float32"):
+    """A network and data that are large enough for several threads."""
+    layers = [fd.Dense(128, "tanh"), fd.Dense(64, "relu"), fd.Dense(10, "softmax")]
+    loss = "sparse_categorical_crossentropy"
+    net = fd.Sequential(layers, loss, input_shape=(300,), dtype=dtype, seed=4, n_threads=n_threads)
+    return net, *data(loss, 301, 300, 10, np.random.default_rng(6))
+
+
+def test_any_number_of_threads_gives_the_same_bits(isa, dtype):
+    results = []
+    for n_threads in (1, 2, 3, 4):
+        net, X, y = threaded(n_threads, dtype)
+        history = net.fit(X, y, epochs=3, batch_size=150, verbose=0)
+        net.train_step(X, y)
+        results.append((net.params, history.loss, history.accuracy))
+    for result in results[1:]:
+        for got, expected in zip(result, results[0], strict=True):
+            np.testing.assert_array_equal(got, expected)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_forked_child_gets_a_team_of_its_own():
+    code = """
+import os, sys
+sys.path.insert(0, sys.argv[1])
+from test_net import threaded
+net, X, y = threaded(2)
+net.train_step(X, y)
+child = os.fork()
+loss = net.train_step(X, y)
+if child == 0:
+    os._exit(0 if loss > 0 else 1)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    done = subprocess.run([sys.executable, "-c", code, os.path.dirname(__file__)], timeout=60)
+    assert done.returncode == 0
+
+
 # ---- the instruction set that was asked for ------------------------------------------------------
 
 

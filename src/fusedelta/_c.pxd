@@ -22,10 +22,16 @@ cdef extern from "net.h" nogil:
     ctypedef struct loss_t "struct loss"
     ctypedef struct kernels_t "struct kernels"
 
+    ctypedef struct share_t "struct share":
+        ptrdiff_t m
+        ptrdiff_t first
+        ptrdiff_t last
+        void *scratch
+
     ctypedef struct layer_ops_t "struct layer_ops":
-        void (*forward)(const net_t *, const row_t *, ptrdiff_t m) noexcept nogil
-        void (*backward)(const net_t *, const row_t *, ptrdiff_t m) noexcept nogil
-        void (*update)(const net_t *, const row_t *, ptrdiff_t m, double alpha, double beta) noexcept nogil
+        void (*forward)(const net_t *, const row_t *, const share_t *) noexcept nogil
+        void (*backward)(const net_t *, const row_t *, const share_t *) noexcept nogil
+        void (*update)(const net_t *, const row_t *, const share_t *, double alpha, double beta) noexcept nogil
 
     ctypedef struct row_t "struct row":
         const layer_ops_t *ops
@@ -41,7 +47,6 @@ cdef extern from "net.h" nogil:
         void *Dx
         activation_t act
         activation_t act_below
-        void *scratch
 
     ctypedef struct score_t "struct score":
         double sum
@@ -100,10 +105,9 @@ cdef extern from "kernels.h" nogil:
     ctypedef struct kernels_t "struct kernels":
         const char *isa
         size_t itemsize
-        void (*dense_forward)(const row_t *, ptrdiff_t first, ptrdiff_t last) noexcept nogil
-        void (*dense_backward)(const row_t *, ptrdiff_t first, ptrdiff_t last) noexcept nogil
-        void (*dense_update)(const row_t *, ptrdiff_t m, ptrdiff_t first, ptrdiff_t last,
-                             double alpha, double beta) noexcept nogil
+        void (*dense_forward)(const row_t *, const share_t *) noexcept nogil
+        void (*dense_backward)(const row_t *, const share_t *) noexcept nogil
+        void (*dense_update)(const row_t *, const share_t *, double alpha, double beta) noexcept nogil
         void (*online_forward)(const row_t *) noexcept nogil
         void (*online_backward)(const row_t *) noexcept nogil
         void (*online_update)(const row_t *, double alpha, double beta) noexcept nogil
@@ -126,3 +130,14 @@ cdef extern from "kernels.h" nogil:
     void fusedelta_isas(const char **names) noexcept
     const char *const *fusedelta_kernel_names() noexcept
     const char *fusedelta_compiler() noexcept
+
+
+cdef extern from "team.h" nogil:
+    ctypedef struct team_t "struct team"
+    ctypedef void (*team_work)(void *argument, int thread) noexcept nogil
+
+    team_t *team_new(int threads) noexcept
+    void team_free(team_t *) noexcept
+    int team_start(team_t *) noexcept
+    void team_run(team_t *, team_work, void *argument) noexcept
+    void team_barrier(team_t *) noexcept

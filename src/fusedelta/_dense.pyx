@@ -13,45 +13,44 @@ Sample-major as written; feature-major, all matrices transposed, for nets whose 
 The update goes straight into the row's target. For SGD the target is W and beta is 1, so no gradient is ever stored.
 """
 
-from libc.stddef cimport ptrdiff_t
-
-from fusedelta._c cimport layer_ops_t, net_t, row_t
+from fusedelta._c cimport layer_ops_t, net_t, row_t, share_t
 
 
-cdef void forward(const net_t *net, const row_t *row, ptrdiff_t m) noexcept nogil:
-    if m == 1:
+cdef void forward(const net_t *net, const row_t *row, const share_t *share) noexcept nogil:
+    if share.m == 1:
         net.cpu.online_forward(row)
     else:
-        net.cpu.dense_forward(row, 0, m)
+        net.cpu.dense_forward(row, share)
 
 
-cdef void backward(const net_t *net, const row_t *row, ptrdiff_t m) noexcept nogil:
-    if m == 1:
+cdef void backward(const net_t *net, const row_t *row, const share_t *share) noexcept nogil:
+    if share.m == 1:
         net.cpu.online_backward(row)
     else:
-        net.cpu.dense_backward(row, 0, m)
+        net.cpu.dense_backward(row, share)
 
 
-cdef void update(const net_t *net, const row_t *row, ptrdiff_t m, double alpha, double beta) noexcept nogil:
-    if m == 1:
+cdef void update(const net_t *net, const row_t *row, const share_t *share, double alpha, double beta) noexcept nogil:
+    if share.m == 1:
         net.cpu.online_update(row, alpha, beta)
     else:
-        net.cpu.dense_update(row, m, 0, row.k + 1, alpha, beta)
+        net.cpu.dense_update(row, share, alpha, beta)
 
 
 cdef layer_ops_t dense_ops = layer_ops_t(forward=forward, backward=backward, update=update)
 
 
-cdef void narrow_forward(const net_t *net, const row_t *row, ptrdiff_t m) noexcept nogil:
-    net.cpu.narrow_forward(row, m)
+cdef void narrow_forward(const net_t *net, const row_t *row, const share_t *share) noexcept nogil:
+    net.cpu.narrow_forward(row, share.m)
 
 
-cdef void narrow_backward(const net_t *net, const row_t *row, ptrdiff_t m) noexcept nogil:
-    net.cpu.narrow_backward(row, m)
+cdef void narrow_backward(const net_t *net, const row_t *row, const share_t *share) noexcept nogil:
+    net.cpu.narrow_backward(row, share.m)
 
 
-cdef void narrow_update(const net_t *net, const row_t *row, ptrdiff_t m, double alpha, double beta) noexcept nogil:
-    net.cpu.narrow_update(row, m, alpha, beta)
+cdef void narrow_update(const net_t *net, const row_t *row, const share_t *share,
+                        double alpha, double beta) noexcept nogil:
+    net.cpu.narrow_update(row, share.m, alpha, beta)
 
 
 cdef layer_ops_t narrow_dense_ops = layer_ops_t(

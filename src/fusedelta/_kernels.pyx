@@ -9,7 +9,7 @@ import numpy as np
 
 from fusedelta._c cimport (
     BLOCK_BYTES, EXP, LEAKY_RELU, LINEAR, LOG1P, PANEL_BYTES, RELU, SIGMOID, SOFTMAX, TANH, kernels_t, loss_t,
-    moments_t, row_t, score_t,
+    moments_t, row_t, score_t, share_t,
 )
 from fusedelta._cpu cimport kernels_named
 
@@ -79,6 +79,7 @@ cdef class Matrices:
     cdef readonly ptrdiff_t m, k, n
     cdef const kernels_t *cpu
     cdef row_t row
+    cdef share_t share
     cdef loss_t loss
 
     def __init__(self, isa, dtype, m, k, n, act="linear", act_below="linear", slope=0.0, narrow=False):
@@ -94,12 +95,12 @@ cdef class Matrices:
             self.X, self.Dx = zeros((m, padded(k, dtype)), dtype), zeros((m, padded(k, dtype)), dtype)
             self.Y, self.D, self.T = (zeros((m, ld), dtype) for _ in range(3))
         self.labels = np.zeros(m, np.int64)
-        self.panel = zeros((max(m, k, n) * PANEL_BYTES,), np.uint8)
+        self.panel = zeros((max(m, k, ld) * PANEL_BYTES,), np.uint8)
         self.row.k, self.row.n, self.row.ld, self.row.ldx = k, n, ld, self.X.shape[1]
         self.row.W, self.row.target = np.PyArray_DATA(self.W), np.PyArray_DATA(self.target)
         self.row.X, self.row.Y = np.PyArray_DATA(self.X), np.PyArray_DATA(self.Y)
         self.row.D, self.row.Dx = np.PyArray_DATA(self.D), np.PyArray_DATA(self.Dx)
-        self.row.scratch = np.PyArray_DATA(self.panel)
+        self.share.m, self.share.scratch = m, np.PyArray_DATA(self.panel)
         self.row.act.kind, self.row.act_below.kind = KINDS[act], KINDS[act_below]
         self.row.act.slope = self.row.act_below.slope = slope
         self.loss.n, self.loss.ld, self.loss.act = n, ld, self.row.act
@@ -107,17 +108,19 @@ cdef class Matrices:
 
     def run(self, str kernel, double alpha=1.0, double beta=0.0, ptrdiff_t first=0, last=None, ptrdiff_t times=1):
         """Run a layer's kernel `times` times, without the GIL. first, last: samples, or for dense_update rows of W."""
-        cdef ptrdiff_t _, end, m = self.m, kind = LAYER_KERNELS.index(kernel)
+        cdef ptrdiff_t _, m = self.m, kind = LAYER_KERNELS.index(kernel)
         cdef const row_t *row = &self.row
-        end = (self.k + 1 if kernel == "dense_update" else m) if last is None else last
+        cdef share_t *share = &self.share
+        share.first = first
+        share.last = (self.k + 1 if kernel == "dense_update" else m) if last is None else last
         with nogil:
             for _ in range(times):
                 if kind == 0:
-                    self.cpu.dense_forward(row, first, end)
+                    self.cpu.dense_forward(row, share)
                 elif kind == 1:
-                    self.cpu.dense_backward(row, first, end)
+                    self.cpu.dense_backward(row, share)
                 elif kind == 2:
-                    self.cpu.dense_update(row, m, first, end, alpha, beta)
+                    self.cpu.dense_update(row, share, alpha, beta)
                 elif kind == 3:
                     self.cpu.online_forward(row)
                 elif kind == 4:

@@ -52,7 +52,7 @@ cdef class Net:
     prepare : validation.Prepare
         Makes ready arrays of the user's, or raises. Asked only when they are not ready as they are.
     n_threads : int
-        The most threads that a step may use. One is used in this version.
+        The most threads that a step may use; small steps use one.
     """
 
     def __cinit__(self, list rows, str loss, optimizer, np.ndarray params, prepare, n_threads):
@@ -60,10 +60,10 @@ cdef class Net:
         self.typenum = np.PyArray_TYPE(params)
         self.itemsize = np.PyArray_ITEMSIZE(params)
         self.optimizer = Optimizer(optimizer, rows, params)
-        self.program = Program(rows, loss, self.optimizer, params, False)
+        self.program = Program(rows, loss, self.optimizer, params, False, n_threads)
         self.narrow = None
         if is_thin(rows):
-            self.narrow = Program(rows, loss, self.optimizer, params, True)
+            self.narrow = Program(rows, loss, self.optimizer, params, True, 1)
         self.k, self.n = self.program.k, self.program.n
         self.lock = PyThread_allocate_lock()
         if self.lock == NULL:
@@ -229,11 +229,10 @@ cdef class Net:
 
     cdef void predict_chunks(self, const char *X, ptrdiff_t m, char *out) noexcept nogil:
         cdef ptrdiff_t first = 0, i, m_chunk, bytes = self.n * self.itemsize
-        cdef row_t *rows = self.program.net.rows
-        cdef const row_t *last = &rows[self.program.net.n_rows - 1]
+        cdef const row_t *last = &self.program.net.rows[self.program.net.n_rows - 1]
         while first < m:
             m_chunk = min(PREDICT_ROWS, m - first)
-            rows[0].X = X + first * self.k * self.itemsize
+            self.program.place(X + first * self.k * self.itemsize)
             self.program.forward(m_chunk)
             for i in range(m_chunk):
                 memcpy(out + (first + i) * bytes, <char *> last.Y + i * last.ld * self.itemsize, bytes)

@@ -1,7 +1,7 @@
 from libc.stddef cimport ptrdiff_t
 from libc.stdint cimport int64_t
 
-from fusedelta._c cimport activation_t, net_t, row_t, score_t
+from fusedelta._c cimport activation_t, net_t, row_t, score_t, share_t, team_t
 from fusedelta._optimizers cimport Optimizer
 
 
@@ -15,8 +15,27 @@ cdef struct data_set:
     bint staged                  # all of it is in place as one batch
 
 
+# Where the inputs of the batch in place come from, if they do not lie together.
+cdef struct source_t:
+    bint scattered
+    const char *samples
+    const ptrdiff_t *order
+
+
+# A step that several threads share.
+cdef struct team_step:
+    void *program                # a Program, kept alive by the caller
+    ptrdiff_t m
+    score_t *score
+
+
 cdef class Program:
     cdef net_t net
+    cdef source_t source
+    cdef team_t *team
+    cdef int threads             # the most that a step may use
+    cdef char *panels            # a panel of scratch for each ...
+    cdef ptrdiff_t panel         # ... of so many bytes
     cdef readonly bint narrow    # feature-major, for layers thinner than a vector
     cdef bint logits             # the loss wants the last row before its activation
     cdef bint sparse             # targets are labels
@@ -40,8 +59,12 @@ cdef class Program:
     cdef void want(self, bint logits) noexcept nogil
     cdef void aim(self, ptrdiff_t offset) noexcept nogil
     cdef void stage(self, data_set *data, ptrdiff_t first, ptrdiff_t m) noexcept nogil
+    cdef void place(self, const char *X) noexcept nogil
     cdef void stage_targets(self, const data_set *data, ptrdiff_t first, ptrdiff_t m) noexcept nogil
     cdef void forward(self, ptrdiff_t m) noexcept nogil
+    cdef void forward_share(self, const share_t *share) noexcept nogil
+    cdef double alpha(self, ptrdiff_t m, double rate) noexcept nogil
+    cdef void step_share(self, int thread, ptrdiff_t m, score_t *score) noexcept nogil
     cdef void score(self, ptrdiff_t m, score_t *score) noexcept nogil
     cdef void backward(self, ptrdiff_t m, double rate, double beta) noexcept nogil
     cdef void step(self, ptrdiff_t m, score_t *score) noexcept nogil

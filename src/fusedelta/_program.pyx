@@ -2,8 +2,10 @@
 
     step     forward row by row; the loss and its deltas; then from the last row to the first the deltas below (W still
              old) and the weights in place
-    memory   one batch of activations, two layers' deltas, targets, one panel: allocated when a batch outgrows it,
-             never within a step. SGD needs nothing else beside the parameters; what other optimisers keep is theirs.
+    memory   one batch of activations, two layers' deltas (all layers' for several threads), targets, a panel a thread:
+             allocated when a batch outgrows it, never within a step. SGD needs nothing else beside the parameters;
+             what other optimisers keep is theirs.
+    threads  samples are split forward and backward, rows of W in the updates, so that no sum is: the bits stay the same
 
 A network has one program sample-major and, where all its layers are thin, a second one feature-major for training.
 """
@@ -18,7 +20,8 @@ from libc.string cimport memcpy
 cimport numpy as np
 
 from fusedelta._c cimport (
-    BLOCK_BYTES, FAR_BYTES, LEAKY_RELU, LINEAR, PANEL_BYTES, RELU, SIGMOID, SOFTMAX, TANH, row_t, score_t,
+    BLOCK_BYTES, FAR_BYTES, LEAKY_RELU, LINEAR, PANEL_BYTES, RELU, SIGMOID, SOFTMAX, TANH, row_t, score_t, share_t,
+    team_barrier, team_free, team_new, team_run, team_start,
 )
 from fusedelta._cpu cimport current_kernels
 from fusedelta._dense cimport dense_ops, narrow_dense_ops
@@ -30,6 +33,10 @@ np.import_array()
 cdef dict KINDS = {
     "linear": LINEAR, "relu": RELU, "leaky_relu": LEAKY_RELU, "sigmoid": SIGMOID, "tanh": TANH, "softmax": SOFTMAX,
 }
+
+# A step shorter than this, of about 150 microseconds on one core, is not worth a second one: what costs is the weights,
+# activations and deltas that cross from cache to cache, not the barriers.
+cdef double THREADED_FLOPS = 15e6
 
 
 cdef inline ptrdiff_t round_up(ptrdiff_t size) noexcept nogil:
@@ -52,16 +59,19 @@ cdef class Program:
         The flat block of weights and biases, updated in place; the caller keeps it alive.
     narrow : bool
         Feature-major.
+    n_threads : int
+        The most threads that a step may use; feature-major, one is used.
     """
 
-    def __cinit__(self, list rows, str loss, Optimizer optimizer, np.ndarray params, bint narrow):
+    def __cinit__(self, list rows, str loss, Optimizer optimizer, np.ndarray params, bint narrow, int n_threads):
         cdef ptrdiff_t i, last = len(rows) - 1
-        self.narrow = narrow
+        self.narrow, self.threads = narrow, 1 if narrow else n_threads
+        self.team = team_new(self.threads)
         self.itemsize = np.PyArray_ITEMSIZE(params)
         self.net.cpu = current_kernels(self.itemsize)
         self.net.n_rows = len(rows)
         self.net.rows = <row_t *> calloc(len(rows), sizeof(row_t))
-        if self.net.rows == NULL:
+        if self.net.rows == NULL or self.team == NULL:
             raise MemoryError()
         for i in range(last + 1):
             self.compile(&self.net.rows[i], rows[i], np.PyArray_BYTES(params))
@@ -86,6 +96,8 @@ cdef class Program:
         return 0
 
     def __dealloc__(self):
+        if self.team != NULL:
+            team_free(self.team)
         free(self.memory)
         free(self.net.rows)
 
@@ -113,22 +125,22 @@ cdef class Program:
         if self.narrow:
             return self.lay_out_narrow(memory, m)
         cdef ptrdiff_t i, depth = 0, widest = 0, last = self.net.n_rows - 1
+        cdef ptrdiff_t deltas = 2 if self.threads == 1 else self.net.n_rows  # threads update after the whole way back
         cdef char *at = memory
         cdef row_t *rows = self.net.rows
         for i in range(last + 1):
             rows[i].Y, at = at, at + m * rows[i].ld * self.itemsize
             rows[i].X = rows[i - 1].Y if i > 0 else NULL
             widest = max(widest, rows[i].ld * self.itemsize)
-            depth = max(depth, rows[i].n)
+            depth = max(depth, rows[i].ld)
             if rows[i].ld * self.itemsize >= FAR_BYTES:
                 depth = max(depth, max(m, rows[i].k))
         for i in range(last + 1):
-            rows[i].D = at + (i & 1) * m * widest
-            rows[i].Dx = at + (1 - (i & 1)) * m * widest if i > 0 else NULL
-        at += 2 * m * widest
-        for i in range(last + 1):
-            rows[i].scratch = at
-        at += depth * PANEL_BYTES
+            rows[i].D = at + (i % deltas) * m * widest
+            rows[i].Dx = at + ((i - 1) % deltas) * m * widest if i > 0 else NULL
+        at += deltas * m * widest
+        self.panels, self.panel = at, depth * PANEL_BYTES
+        at += self.threads * self.panel
         self.net.loss.Y, self.net.loss.D = rows[last].Y, rows[last].D
         self.targets, at = at, at + (0 if self.sparse else m * rows[last].ld * self.itemsize)
         self.labels, at = <int64_t *> at, at + (round_up(m * sizeof(int64_t)) if self.sparse else 0)
@@ -191,14 +203,19 @@ cdef class Program:
             self.net.cpu.narrow_gather(data.X if data.order != NULL else data.X + first * bytes, self.k,
                                        data.order + first if data.order != NULL else NULL, m, self.inputs, row.ldx)
         elif data.order == NULL:
-            row.X = data.X + first * bytes
+            self.place(data.X + first * bytes)
         elif m == 1:
-            row.X = data.X + data.order[first] * bytes
+            self.place(data.X + data.order[first] * bytes)
         else:
-            gather(self.inputs, bytes, data.X, bytes, data.order + first, m)
-            row.X = self.inputs
+            row.X = self.inputs  # `forward` brings them there
+            self.source = source_t(True, data.X, data.order + first)
         self.stage_targets(data, first, m)
         data.staged = data.order == NULL and m == data.m
+
+    cdef void place(self, const char *X) noexcept nogil:
+        """Let the rows read inputs that lie together."""
+        self.net.rows[0].X = X
+        self.source.scattered = False
 
     cdef void stage_targets(self, const data_set *data, ptrdiff_t first, ptrdiff_t m) noexcept nogil:
         cdef ptrdiff_t i, bytes = self.n * self.itemsize, ld = self.net.loss.ld * self.itemsize
@@ -223,10 +240,17 @@ cdef class Program:
     # ---- the walk ---------------------------------------------------------------------------------------------------
 
     cdef void forward(self, ptrdiff_t m) noexcept nogil:
-        cdef ptrdiff_t i
+        cdef share_t share = share_t(m, 0, m, self.panels)
+        self.forward_share(&share)
+
+    cdef void forward_share(self, const share_t *share) noexcept nogil:
+        cdef ptrdiff_t i, bytes = self.k * self.itemsize
         cdef const row_t *rows = self.net.rows
+        if self.source.scattered:
+            gather(self.inputs + share.first * bytes, bytes, self.source.samples, bytes,
+                   self.source.order + share.first, share.last - share.first)
         for i in range(self.net.n_rows):
-            rows[i].ops.forward(&self.net, &rows[i], m)
+            rows[i].ops.forward(&self.net, &rows[i], share)
 
     cdef void score(self, ptrdiff_t m, score_t *score) noexcept nogil:
         """Add the loss of the batch; write the deltas of the last row."""
@@ -236,27 +260,58 @@ cdef class Program:
         else:
             self.net.loss.evaluate(&self.net.loss, m, score)
 
+    cdef double alpha(self, ptrdiff_t m, double rate) noexcept nogil:
+        cdef double alpha = rate * self.net.loss.delta_factor
+        return alpha / <double> m if self.net.loss.mean else alpha
+
     cdef void backward(self, ptrdiff_t m, double rate, double beta) noexcept nogil:
         """From the last row to the first: target = beta target + rate dLoss/dW, after W was used."""
         cdef ptrdiff_t i = self.net.n_rows
         cdef const row_t *row
-        cdef double alpha = rate * self.net.loss.delta_factor
-        if self.net.loss.mean:
-            alpha /= <double> m
+        cdef share_t samples = share_t(m, 0, m, self.panels)
+        cdef share_t weights = samples
+        cdef double alpha = self.alpha(m, rate)
         while i > 0:
             i -= 1
             row = &self.net.rows[i]
             if row.Dx != NULL:
-                row.ops.backward(&self.net, row, m)
-            row.ops.update(&self.net, row, m, alpha, beta)
+                row.ops.backward(&self.net, row, &samples)
+            weights.last = row.k + 1
+            row.ops.update(&self.net, row, &weights, alpha, beta)
 
     cdef void step(self, ptrdiff_t m, score_t *score) noexcept nogil:
         """One optimiser step on the batch in place."""
-        self.forward(m)
-        self.score(m, score)
-        self.backward(m, self.net.optimizer.rate, self.net.optimizer.beta)
+        cdef team_step step
+        if self.threads > 1 and self.flops * m >= THREADED_FLOPS:
+            step.program, step.m, step.score = <void *> self, m, score
+            team_run(self.team, run_share, &step)
+        else:
+            self.forward(m)
+            self.score(m, score)
+            self.backward(m, self.net.optimizer.rate, self.net.optimizer.beta)
         if self.net.optimizer.finish != NULL:
             self.net.optimizer.finish(&self.net)
+
+    cdef void step_share(self, int thread, ptrdiff_t m, score_t *score) noexcept nogil:
+        """One thread's part of a step: all the way back before any weight moves."""
+        cdef ptrdiff_t i
+        cdef int threads = team_start(self.team)
+        cdef const row_t *rows = self.net.rows
+        cdef share_t share = share_t(m, m * thread // threads, m * (thread + 1) // threads,
+                                     self.panels + thread * self.panel)
+        cdef double alpha = self.alpha(m, self.net.optimizer.rate)
+        self.forward_share(&share)
+        team_barrier(self.team)
+        if thread == 0:
+            self.score(m, score)
+        team_barrier(self.team)
+        for i in range(self.net.n_rows - 1, 0, -1):
+            rows[i].ops.backward(&self.net, &rows[i], &share)
+        team_barrier(self.team)
+        for i in range(self.net.n_rows):
+            share.first = (rows[i].k + 1) * thread // threads
+            share.last = (rows[i].k + 1) * (thread + 1) // threads
+            rows[i].ops.update(&self.net, &rows[i], &share, alpha, self.net.optimizer.beta)
 
     cdef double loss(self, const score_t *score, ptrdiff_t m) noexcept nogil:
         cdef double value = score.sum * self.net.loss.value_factor
@@ -274,3 +329,8 @@ cdef void gather(char *to, ptrdiff_t ld, const char *samples, ptrdiff_t bytes, c
     cdef ptrdiff_t i
     for i in range(m):
         memcpy(to + i * ld, samples + order[i] * bytes, bytes)
+
+
+cdef void run_share(void *argument, int thread) noexcept nogil:
+    cdef team_step *step = <team_step *> argument
+    (<Program> step.program).step_share(thread, step.m, step.score)

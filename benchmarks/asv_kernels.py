@@ -1,0 +1,22 @@
+"""The kernels for asv: seconds of a run on the best instruction set."""
+
+from benchmarks.bench_kernels import ISAS, Bench, Case, cases
+
+
+class Kernel:
+    """A kernel of a layer or of a loss."""
+
+    params = tuple(
+        f"{case.kernel} {case.dtype} {'x'.join(map(str, case.shape))}"
+        for case in cases(ISAS[:1], ["float32", "float64"])
+        if max(case.shape) <= 1024
+    )
+    param_names = ("kernel",)
+
+    def setup(self, name):
+        kernel, dtype, shape = name.split()
+        m, k, n = map(int, shape.split("x"))
+        self.bench = Bench(Case(kernel, ISAS[0], dtype, (m, k, n)))
+
+    def time_run(self, name):
+        self.bench.run(1)

@@ -1,0 +1,205 @@
+#if !defined(_WIN32)
+#define _POSIX_C_SOURCE 200809L
+#endif
+
+#include "team.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+
+enum { SPINS = 1000 }; /* looks before a thread yields its core or goes to sleep: some 20 to 50 microseconds */
+
+/* ---- the system's threads --------------------------------------------------------------------------------------- */
+
+#if defined(_WIN32)
+#include <process.h>
+#include <windows.h>
+
+typedef HANDLE thread_t;
+typedef struct { CRITICAL_SECTION lock; CONDITION_VARIABLE woken; } bed_t;
+#define THREAD_RESULT unsigned __stdcall
+
+static int start_thread(thread_t *t, THREAD_RESULT (*run)(void *), void *argument)
+{
+    *t = (HANDLE)_beginthreadex(NULL, 0, run, argument, 0, NULL);
+    return *t != 0;
+}
+static void join_thread(thread_t t) { WaitForSingleObject(t, INFINITE); CloseHandle(t); }
+static void bed_new(bed_t *b) { InitializeCriticalSection(&b->lock); InitializeConditionVariable(&b->woken); }
+static void bed_free(bed_t *b) { DeleteCriticalSection(&b->lock); }
+static void bed_lock(bed_t *b) { EnterCriticalSection(&b->lock); }
+static void bed_unlock(bed_t *b) { LeaveCriticalSection(&b->lock); }
+static void bed_sleep(bed_t *b) { SleepConditionVariableCS(&b->woken, &b->lock, INFINITE); }
+static void bed_wake(bed_t *b) { WakeAllConditionVariable(&b->woken); }
+static void yield_core(void) { SwitchToThread(); }
+static long fork_count(void) { return 0; }
+
+#else
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+
+typedef pthread_t thread_t;
+typedef struct { pthread_mutex_t lock; pthread_cond_t woken; } bed_t;
+#define THREAD_RESULT void *
+
+/* Signals stay with the threads that Python knows. */
+static int start_thread(thread_t *t, THREAD_RESULT (*run)(void *), void *argument)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    const int failed = pthread_create(t, NULL, run, argument);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return !failed;
+}
+static void join_thread(thread_t t) { pthread_join(t, NULL); }
+static void bed_new(bed_t *b) { pthread_mutex_init(&b->lock, NULL); pthread_cond_init(&b->woken, NULL); }
+static void bed_free(bed_t *b) { pthread_mutex_destroy(&b->lock); pthread_cond_destroy(&b->woken); }
+static void bed_lock(bed_t *b) { pthread_mutex_lock(&b->lock); }
+static void bed_unlock(bed_t *b) { pthread_mutex_unlock(&b->lock); }
+static void bed_sleep(bed_t *b) { pthread_cond_wait(&b->woken, &b->lock); }
+static void bed_wake(bed_t *b) { pthread_cond_broadcast(&b->woken); }
+static void yield_core(void) { sched_yield(); }
+
+/* A forked child has the memory of the team, but none of its threads. */
+static atomic_long forks;
+static void count_fork(void) { atomic_fetch_add(&forks, 1); }
+static void watch_forks(void) { pthread_atfork(NULL, NULL, count_fork); }
+static long fork_count(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, watch_forks);
+    return atomic_load(&forks);
+}
+#endif
+
+static void pause_core(void)
+{
+#if defined(__x86_64__) || defined(_M_X64)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+/* ---- the team --------------------------------------------------------------------------------------------------- */
+
+struct member {
+    struct team *team;
+    int thread;
+    thread_t handle;
+};
+
+struct team {
+    int asked;   /* threads wanted */
+    int threads; /* threads there are, 0 before the start */
+    long forks;  /* fork_count() at the start */
+    team_work work;
+    void *argument;
+    atomic_long works;    /* given out so far: what workers look at */
+    atomic_int sleepers, stopping;
+    atomic_int arrived;   /* at the barrier */
+    atomic_long barriers; /* passed so far */
+    bed_t bed;
+    struct member *members;
+};
+
+void team_barrier(struct team *team)
+{
+    const long before = atomic_load_explicit(&team->barriers, memory_order_relaxed);
+    if (atomic_fetch_add(&team->arrived, 1) + 1 == team->threads) {
+        atomic_store_explicit(&team->arrived, 0, memory_order_relaxed);
+        atomic_store_explicit(&team->barriers, before + 1, memory_order_release);
+        return;
+    }
+    for (long looks = 0; atomic_load_explicit(&team->barriers, memory_order_acquire) == before; looks++)
+        looks < SPINS ? pause_core() : yield_core();
+}
+
+/* The next work after `seen` ones: awake for a while, then asleep. */
+static void wait_for_work(struct team *team, long seen)
+{
+    for (int looks = 0; looks < SPINS; looks++) {
+        if (atomic_load_explicit(&team->works, memory_order_acquire) != seen) return;
+        pause_core();
+    }
+    bed_lock(&team->bed);
+    atomic_fetch_add(&team->sleepers, 1); /* before the look: the giver looks the other way round */
+    while (atomic_load(&team->works) == seen) bed_sleep(&team->bed);
+    atomic_fetch_sub(&team->sleepers, 1);
+    bed_unlock(&team->bed);
+}
+
+static void give_work(struct team *team, team_work work, void *argument)
+{
+    team->work = work;
+    team->argument = argument;
+    atomic_fetch_add(&team->works, 1);
+    if (atomic_load(&team->sleepers) == 0) return;
+    bed_lock(&team->bed);
+    bed_wake(&team->bed);
+    bed_unlock(&team->bed);
+}
+
+static THREAD_RESULT member_main(void *argument)
+{
+    const struct member *me = argument;
+    struct team *team = me->team;
+    for (long seen = 0;; seen++) {
+        wait_for_work(team, seen);
+        if (atomic_load(&team->stopping)) return 0;
+        team->work(team->argument, me->thread);
+        team_barrier(team);
+    }
+}
+
+struct team *team_new(int threads)
+{
+    struct team *team = calloc(1, sizeof *team);
+    if (!team) return NULL;
+    team->members = calloc((size_t)threads, sizeof *team->members);
+    if (!team->members) {
+        free(team);
+        return NULL;
+    }
+    team->asked = threads;
+    return team;
+}
+
+int team_start(struct team *team)
+{
+    if (team->threads && team->forks == fork_count()) return team->threads;
+    team->forks = fork_count();
+    atomic_store(&team->works, 0);
+    atomic_store(&team->sleepers, 0);
+    atomic_store(&team->arrived, 0);
+    bed_new(&team->bed);
+    /* No thread meets a barrier before the first work, so the count may still grow. */
+    for (team->threads = 1; team->threads < team->asked; team->threads++) {
+        struct member *member = &team->members[team->threads];
+        member->team = team;
+        member->thread = team->threads;
+        if (!start_thread(&member->handle, member_main, member)) break;
+    }
+    return team->threads;
+}
+
+void team_run(struct team *team, team_work work, void *argument)
+{
+    if (team_start(team) > 1) give_work(team, work, argument);
+    work(argument, 0);
+    if (team->threads > 1) team_barrier(team);
+}
+
+void team_free(struct team *team)
+{
+    if (team->threads && team->forks == fork_count()) {
+        atomic_store(&team->stopping, 1);
+        give_work(team, NULL, NULL);
+        for (int thread = 1; thread < team->threads; thread++) join_thread(team->members[thread].handle);
+        bed_free(&team->bed);
+    }
+    free(team->members);
+    free(team);
+}

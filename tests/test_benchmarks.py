@@ -1,0 +1,97 @@
+"""The benchmarks without the peers: the workloads, a tiny race, and what is written of it."""
+
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[1]
+sys.path.append(str(ROOT))
+
+from benchmarks import __main__ as command  # noqa: E402
+from benchmarks import report, rivals, workloads  # noqa: E402
+
+SMALL = [w.name for w in workloads.WORKLOADS if w.flops * w.batches < 1e8]
+
+
+def test_workloads_have_names_of_their_own():
+    names = [workload.name for workload in workloads.WORKLOADS]
+    assert len(set(names)) == len(names)
+    assert len({workload.about for workload in workloads.WORKLOADS}) == len(names)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_data_fit_the_network(name):
+    workload = workloads.named(name)
+    X, y, weights = workload.data()
+    m = workload.batch * workload.batches
+    assert X.shape == (m, workload.sizes[0])
+    assert len(y) == m
+    assert X.dtype == workload.dtype
+    shapes = [shape for k, n, _ in workload.layers for shape in ((k, n), (n,))]
+    assert [array.shape for array in weights] == shapes
+    assert np.mean(X == 0) == pytest.approx(workload.zeros, abs=0.01) or workload.problem
+    assert np.array_equal(X, workload.data().X)
+
+
+def test_operations_of_a_step():
+    policy = workloads.named("policy")
+    inner = 64 * 64 + 64 * 4
+    assert policy.flops == 2 * 64 * (2 * 8 * 64 + 3 * inner)
+    assert workloads.named("predict-32").flops == 2 * 32 * (8 * 64 + inner)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_losses_agree_and_tell_training_from_standing_still(name):
+    workload = workloads.named(name)
+    losses = []
+    for rival in (rivals.OURS, rivals.TWIN, "numpy-by-hand"):
+        racer = rivals.build(rival, workload)
+        racer.run(1)
+        first = racer.loss()
+        racer.run(workload.checked_epochs - 1)
+        losses.append(racer.loss())
+        if not workload.predicts:
+            assert abs(losses[-1] - first) > 10 * workload.tolerance * first
+    assert losses[:2] == pytest.approx(losses[1:], rel=workload.tolerance)
+
+
+def test_the_command_races_and_writes(tmp_path, capsys):
+    written, readme = tmp_path / "figures.json", tmp_path / "README.md"
+    readme.write_text("before\n<!-- benchmarks -->\nold\n<!-- /benchmarks -->\nafter\n")
+    tiny = ["xor", "--rivals", "fusedelta", "numpy-by-hand", "--rounds", "2", "--seconds", "0.01"]
+    subprocess.run(
+        [sys.executable, "-m", "benchmarks", *tiny, "--json", written], cwd=ROOT, check=True
+    )
+    (result,) = json.loads(written.read_text())["results"]
+    assert set(result["rivals"]) == {"fusedelta", "numpy-by-hand"}
+    for figures in result["rivals"].values():
+        assert len(figures["microseconds"]) == 2
+        assert all(0 < t < math.inf for t in figures["microseconds"])
+
+    assert command.main(["--from", str(written), "--readme", str(readme)]) == 0
+    header, _, row = capsys.readouterr().out.splitlines()
+    assert header.split()[:2] == ["workload", "ours"]
+    assert "numpy-by-hand" in row
+    text = readme.read_text()
+    assert text.startswith("before\n<!-- benchmarks -->\n| workload |")
+    assert text.endswith("<!-- /benchmarks -->\nafter\n")
+    assert "old" not in text
+
+
+def test_a_readme_without_markers_is_left_alone(tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text("no markers\n")
+    with pytest.raises(ValueError, match=r"README\.md"):
+        report.write_between_markers(readme, "table")
+    assert readme.read_text() == "no markers\n"
+
+
+def test_an_unknown_workload_is_named(capsys):
+    with pytest.raises(SystemExit):
+        command.main(["no-such"])
+    assert "no-such" in capsys.readouterr().err
