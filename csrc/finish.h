@@ -11,13 +11,17 @@
 
 #include "simd.h"
 
-/* w -= rate v */
+/* w -= rate v, for a v that the update has left in place; it is freed of denormals here, for in the update that would cost
+ * plain SGD 3 to 5 % of its instructions. */
 static void momentum_finish(const struct moments *s, ptrdiff_t first, ptrdiff_t last)
 {
-    const real *v = s->m;
-    real *w = s->w;
+    real *w = s->w, *v = s->m;
     const vec rate = splat((real)-s->rate);
-    for (ptrdiff_t i = first; i < last; i += LANES) store(w + i, v_fma(rate, load(v + i), load(w + i)));
+    for (ptrdiff_t i = first; i < last; i += LANES) {
+        const vec velocity = v_normal(load(v + i));
+        store(v + i, velocity);
+        store(w + i, v_fma(rate, velocity, load(w + i)));
+    }
 }
 
 /* v = mu v + g;  w -= rate (g + mu v) */

@@ -63,7 +63,7 @@ INLINE vec accumulate(real alpha, vec sum, real beta, const real *target)
 {
     if (beta == 0) return alpha * sum;
     vec old = load(target);
-    if (__builtin_expect(beta != 1, 0)) old = v_normal(old * beta);
+    if (beta != 1) old *= beta;
     return v_fma(splat(alpha), sum, old);
 }
 

@@ -79,15 +79,16 @@ def test_finish_in_pieces_and_on_other_instruction_sets_gives_the_same_bits(dtyp
             np.testing.assert_array_equal(got, expected)
 
 
-@pytest.mark.parametrize("kernel", ["nesterov_finish", "adam_finish"])
+@pytest.mark.parametrize("kernel", FINISH_KERNELS)
 def test_what_has_decayed_becomes_zero(isa, dtype, kernel):
     """Denormal numbers would stay for good, and are slow; what is no number stays as it is."""
     w, g, m, v = (zeros((16,), dtype) for _ in range(4))
     smallest = np.finfo(dtype).tiny
-    m[:5] = smallest / 2, -smallest, 4 * smallest, np.nan, np.inf
+    m[:5] = smallest / 2, -smallest / 4, 4 * smallest, np.nan, np.inf
     v[:2] = smallest, 4 * smallest
     finish(isa, kernel, w, g, m, v, **NUMBERS)
-    expected = np.array([0, 0, 4 * smallest * np.dtype(dtype).type(BETA_1), np.nan, np.inf], dtype)
+    left = 1 if kernel == "momentum_finish" else np.dtype(dtype).type(BETA_1)
+    expected = np.array([0, 0, 4 * smallest * left, np.nan, np.inf], dtype)
     np.testing.assert_array_equal(m[:5], expected)
     if kernel == "adam_finish":
         assert v[0] == 0

@@ -151,15 +151,6 @@ def test_update_discards_what_beta_zero_discards(isa, dtype, rng):
         assert np.isfinite(matrices.target).all()
 
 
-def test_a_velocity_that_has_decayed_becomes_zero(isa, dtype):
-    for path, m in (("dense", 3), ("online", 1), ("narrow", 3), ("narrow", 40)):
-        matrices = Matrices(isa, dtype, m, 4, 5, narrow=path == "narrow")
-        matrices.X[:] = 1
-        matrices.target[:] = np.finfo(dtype).tiny
-        matrices.run(f"{path}_update", alpha=1.0, beta=0.5)
-        assert not matrices.target.any()
-
-
 @pytest.mark.parametrize("shape", [(23, 33, 129), (31, 17, 1030)], ids=str)
 def test_split_work_gives_the_bits_of_the_whole(isa, dtype, shape, rng):
     m, k, n = shape
