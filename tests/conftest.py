@@ -1,13 +1,22 @@
 """Fixtures for all tests."""
 
+import os
+
 import numpy as np
 import pytest
 from cases import ISAS
+from hypothesis import settings
 
 import fusedelta as fd
 from fusedelta import _cpu
 
 ENGINES = {"compiled": fd.Sequential, "reference": fd.reference.Sequential}
+
+
+# The checks of a change try the same examples every time; a developer's run tries new ones.
+settings.register_profile("ci", derandomize=True)
+if "CI" in os.environ:
+    settings.load_profile("ci")
 
 
 @pytest.fixture(params=ENGINES)

@@ -14,7 +14,7 @@ import numpy as np
 import psutil
 import pytest
 from cases import ACTIVATIONS, ELEMENTWISE, FUSED_ISAS, OPTIMIZERS
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 import fusedelta as fd
@@ -62,6 +62,16 @@ def close(got, expected, tolerance):
     return all(np.abs(g - e).max() <= tolerance * size for g, e in zip(got, expected, strict=True))
 
 
+def on_a_kink(twin, layers):
+    """Whether rounding decides on which side of zero an input of a (leaky) relu lies."""
+    inputs = [
+        np.abs(computed.Z)
+        for computed, layer in zip(twin._engine._layers, layers, strict=True)
+        if layer.kind in ("relu", "leaky_relu")
+    ]
+    return any(np.any(5e-6 * Z.max() >= Z) for Z in inputs)
+
+
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -79,6 +89,7 @@ def test_random_networks_agree_with_numpy(isa, dtype, problem):
     )
     tolerance = {"float64": 1e-11, "float32": 2e-4}[dtype]
     assert close([net.predict(X)], [twin.predict(X)], tolerance)
+    assume(dtype == "float64" or not on_a_kink(twin, layers))
     (value, gradients), (expected, expected_gradients) = net.gradients(X, y), twin.gradients(X, y)
     assert value == pytest.approx(expected, rel=tolerance)
     assert close(gradients, expected_gradients, tolerance)

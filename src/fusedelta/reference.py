@@ -79,9 +79,10 @@ def binary_crossentropy(Z: np.ndarray, Y: np.ndarray, T: np.ndarray) -> tuple[fl
 def categorical_crossentropy(
     Z: np.ndarray, Y: np.ndarray, T: np.ndarray
 ) -> tuple[float, np.ndarray]:
-    """``sum T (logsumexp(Z) - Z)`` and ``Y - T``."""
+    """``sum T (logsumexp(Z) - Z)`` and ``Y sum(T) - T``."""
     below, tail = _below_maximum(Z)
-    return _sum(T * below) + _sum(T.sum(axis=1) * tail), Y - T
+    total = T.sum(axis=1, keepdims=True)
+    return _sum(T * below) + _sum(total[:, 0] * tail), Y * total - T
 
 
 def sparse_categorical_crossentropy(
