@@ -84,7 +84,8 @@ struct moments {
 struct optimizer {
     double rate;
     double beta;
-    void (*finish)(const struct net *); /* NULL where the target is the weights themselves */
+    void (*finish)(const struct net *, ptrdiff_t first, ptrdiff_t last); /* elements of the blocks, whole 64 bytes; NULL */
+                                                                         /* where the target is the weights themselves */
     struct moments *moments;            /* NULL likewise; the programs of a network share them */
 };
 

@@ -82,7 +82,7 @@ cdef extern from "net.h" nogil:
     ctypedef struct optimizer_t "struct optimizer":
         double rate
         double beta
-        void (*finish)(const net_t *) noexcept nogil
+        void (*finish)(const net_t *, ptrdiff_t first, ptrdiff_t last) noexcept nogil
         moments_t *moments
 
     ctypedef struct net_t "struct net":

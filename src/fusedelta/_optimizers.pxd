@@ -12,3 +12,6 @@ cdef class Optimizer:
     cdef readonly ptrdiff_t nbytes
 
     cdef void set_row(self, object optimizer) noexcept
+
+
+cdef void count_step(moments_t *memory) noexcept nogil

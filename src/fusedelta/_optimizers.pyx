@@ -95,31 +95,29 @@ cdef class Optimizer:
         self.steps = 0
 
 
-cdef void finish_momentum(const net_t *net) noexcept nogil:
-    net.optimizer.moments.steps += 1
-    net.cpu.momentum_finish(net.optimizer.moments, 0, net.optimizer.moments.size)
+cdef void finish_momentum(const net_t *net, ptrdiff_t first, ptrdiff_t last) noexcept nogil:
+    net.cpu.momentum_finish(net.optimizer.moments, first, last)
 
 
-cdef void finish_nesterov(const net_t *net) noexcept nogil:
-    net.optimizer.moments.steps += 1
-    net.cpu.nesterov_finish(net.optimizer.moments, 0, net.optimizer.moments.size)
+cdef void finish_nesterov(const net_t *net, ptrdiff_t first, ptrdiff_t last) noexcept nogil:
+    net.cpu.nesterov_finish(net.optimizer.moments, first, last)
 
 
-cdef void finish_adam(const net_t *net) noexcept nogil:
+cdef void finish_adam(const net_t *net, ptrdiff_t first, ptrdiff_t last) noexcept nogil:
     """The bias corrections, folded into the scalars.
 
     With c_1 = 1 - beta_1^t and c_2 = 1 - beta_2^t:
 
         rate (m / c_1) / (sqrt(v / c_2) + epsilon) = (rate sqrt(c_2) / c_1) m / (sqrt(v) + epsilon sqrt(c_2))
     """
-    cdef moments_t *memory = net.optimizer.moments
-    count_step(memory)
+    cdef const moments_t *memory = net.optimizer.moments
     cdef double root = sqrt(1 - memory.power_2), smallest = FLT_MIN if net.cpu.itemsize == 4 else DBL_MIN
-    net.cpu.adam_finish(memory, 0, memory.size, memory.rate * root / (1 - memory.power_1),
+    net.cpu.adam_finish(memory, first, last, memory.rate * root / (1 - memory.power_1),
                         max(memory.epsilon * root, smallest))  # above zero in the dtype, for 0 / 0 is no step
 
 
 cdef void count_step(moments_t *memory) noexcept nogil:
+    """Before the finish of a step, which several threads may share."""
     memory.steps += 1
     memory.power_1 = memory.power_1 * memory.beta_1 if memory.power_1 > NEGLIGIBLE else 0
     memory.power_2 = memory.power_2 * memory.beta_2 if memory.power_2 > NEGLIGIBLE else 0

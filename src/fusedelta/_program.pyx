@@ -26,7 +26,7 @@ from fusedelta._c cimport (
 from fusedelta._cpu cimport current_kernels
 from fusedelta._dense cimport dense_ops, narrow_dense_ops
 from fusedelta._losses cimport set_loss
-from fusedelta._optimizers cimport Optimizer
+from fusedelta._optimizers cimport Optimizer, count_step
 
 np.import_array()
 
@@ -282,6 +282,8 @@ cdef class Program:
     cdef void step(self, ptrdiff_t m, score_t *score) noexcept nogil:
         """One optimiser step on the batch in place."""
         cdef team_step step
+        if self.net.optimizer.finish != NULL:
+            count_step(self.net.optimizer.moments)
         if self.threads > 1 and self.flops * m >= THREADED_FLOPS:
             step.program, step.m, step.score = <void *> self, m, score
             team_run(self.team, run_share, &step)
@@ -289,12 +291,12 @@ cdef class Program:
             self.forward(m)
             self.score(m, score)
             self.backward(m, self.net.optimizer.rate, self.net.optimizer.beta)
-        if self.net.optimizer.finish != NULL:
-            self.net.optimizer.finish(&self.net)
+            if self.net.optimizer.finish != NULL:
+                self.net.optimizer.finish(&self.net, 0, self.net.optimizer.moments.size)
 
     cdef void step_share(self, int thread, ptrdiff_t m, score_t *score) noexcept nogil:
         """One thread's part of a step: all the way back before any weight moves."""
-        cdef ptrdiff_t i
+        cdef ptrdiff_t i, blocks
         cdef int threads = team_start(self.team)
         cdef const row_t *rows = self.net.rows
         cdef share_t share = share_t(m, m * thread // threads, m * (thread + 1) // threads,
@@ -312,6 +314,11 @@ cdef class Program:
             share.first = (rows[i].k + 1) * thread // threads
             share.last = (rows[i].k + 1) * (thread + 1) // threads
             rows[i].ops.update(&self.net, &rows[i], &share, alpha, self.net.optimizer.beta)
+        if self.net.optimizer.finish != NULL:
+            team_barrier(self.team)
+            blocks = self.net.optimizer.moments.size * self.itemsize // BLOCK_BYTES
+            self.net.optimizer.finish(&self.net, blocks * thread // threads * (BLOCK_BYTES // self.itemsize),
+                                      blocks * (thread + 1) // threads * (BLOCK_BYTES // self.itemsize))
 
     cdef double loss(self, const score_t *score, ptrdiff_t m) noexcept nogil:
         cdef double value = score.sum * self.net.loss.value_factor
