@@ -34,9 +34,9 @@ cdef dict KINDS = {
     "linear": LINEAR, "relu": RELU, "leaky_relu": LEAKY_RELU, "sigmoid": SIGMOID, "tanh": TANH, "softmax": SOFTMAX,
 }
 
-# A step shorter than this, of about 150 microseconds on one core, is not worth a second one: what costs is the weights,
+# A step shorter than this, of about 200 microseconds on one core, is not worth a second one: what costs is the weights,
 # activations and deltas that cross from cache to cache, not the barriers.
-cdef double THREADED_FLOPS = 15e6
+cdef double THREADED_FLOPS = 25e6
 
 
 cdef inline ptrdiff_t round_up(ptrdiff_t size) noexcept nogil:

@@ -45,7 +45,7 @@ class Sequential(Assembly):
     seed : int, optional
         Same seed, same starting weights and shuffles, whatever the dtype. None: from the system.
     n_threads : int, default 1
-        The most threads that may share a training step. They do where that pays: from 15 million
+        The most threads that may share a training step. They do where that pays: from 25 million
         floating-point operations a step on, counted as 6 times weights times samples; thin
         networks (at most 16 wide) use one. The results do not depend on it, to the last bit.
 
