@@ -31,6 +31,8 @@
  *                 in the lanes, ldx whole blocks, n and k at most NARROW. The last row of X and of Y holds ones, which
  *                 meet the bias. The lanes of D from m on are zero; those of X and Y hold anything finite.
  * narrow_gather   to (width, ld) := samples of `width` values, in the order given or as they lie, transposed.
+ * online_step, narrow_step
+ *                 all of it for a net of dense layers whose batch is in place: forward, loss, backward and update.
  * squared_error, binary_crossentropy, categorical_crossentropy
  *                 add the batch's unscaled loss to the score, write the unscaled D. D may be Y.
  * momentum_finish, nesterov_finish, adam_finish
@@ -49,6 +51,8 @@
     X(narrow_backward, (const struct row *, ptrdiff_t m))                                                              \
     X(narrow_update, (const struct row *, ptrdiff_t m, double alpha, double beta))                                     \
     X(narrow_gather, (const void *samples, ptrdiff_t width, const ptrdiff_t *order, ptrdiff_t m, void *to, ptrdiff_t ld)) \
+    X(online_step, (const struct net *, double alpha, double beta, struct score *))                                    \
+    X(narrow_step, (const struct net *, ptrdiff_t m, double alpha, double beta, struct score *))                       \
     X(squared_error, (const struct loss *, ptrdiff_t m, struct score *))                                               \
     X(binary_crossentropy, (const struct loss *, ptrdiff_t m, struct score *))                                         \
     X(categorical_crossentropy, (const struct loss *, ptrdiff_t m, struct score *))                                    \

@@ -6,6 +6,7 @@
 #include "losses.h"
 #include "narrow.h"
 #include "online.h"
+#include "step.h"
 
 static void apply(int kind, double slope, const void *x, void *y, ptrdiff_t count)
 {

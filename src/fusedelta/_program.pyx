@@ -287,12 +287,18 @@ cdef class Program:
         if self.threads > 1 and self.flops * m >= THREADED_FLOPS:
             step.program, step.m, step.score = <void *> self, m, score
             team_run(self.team, run_share, &step)
+            return
+        if self.narrow:
+            self.net.loss.n = m
+            self.net.cpu.narrow_step(&self.net, m, self.alpha(m, self.net.optimizer.rate), self.net.optimizer.beta, score)
+        elif m == 1:
+            self.net.cpu.online_step(&self.net, self.alpha(1, self.net.optimizer.rate), self.net.optimizer.beta, score)
         else:
             self.forward(m)
             self.score(m, score)
             self.backward(m, self.net.optimizer.rate, self.net.optimizer.beta)
-            if self.net.optimizer.finish != NULL:
-                self.net.optimizer.finish(&self.net, 0, self.net.optimizer.moments.size)
+        if self.net.optimizer.finish != NULL:
+            self.net.optimizer.finish(&self.net, 0, self.net.optimizer.moments.size)
 
     cdef void step_share(self, int thread, ptrdiff_t m, score_t *score) noexcept nogil:
         """One thread's part of a step: all the way back before any weight moves."""
