@@ -10,13 +10,14 @@
 
 INLINE ptrdiff_t whole_blocks(ptrdiff_t m) { return (m + BLOCK - 1) / BLOCK * BLOCK; }
 
-/* One 64-byte block of samples: no tiles to choose, which is what a step of so small a net would spend its time on. */
-static void narrow_forward_block(const struct row *row)
+/* Batches of at most one 64-byte block, `wide` vectors of it: no tiles to choose, which is what a step of so small a net
+ * would spend its time on. */
+INLINE void narrow_forward_block(const int wide, const struct row *row)
 {
     const real *X = row->X, *W = row->W, *b = W + row->k * row->ld;
     real *Y = row->Y;
     for (ptrdiff_t j = 0; j < row->n; j++)
-        UNROLL for (int w = 0; w < WIDE; w++) {
+        UNROLL for (int w = 0; w < wide; w++) {
             vec z = splat(b[j]);
             for (ptrdiff_t p = 0; p < row->k; p++)
                 z = v_fma(splat(W[p * row->ld + j]), load(X + p * row->ldx + w * LANES), z);
@@ -26,8 +27,12 @@ static void narrow_forward_block(const struct row *row)
 
 static void narrow_forward(const struct row *row, ptrdiff_t m)
 {
+    if (m <= LANES) {
+        narrow_forward_block(1, row);
+        return;
+    }
     if (m <= BLOCK) {
-        narrow_forward_block(row);
+        narrow_forward_block(WIDE, row);
         return;
     }
     const real *W = row->W;
@@ -45,12 +50,12 @@ static void narrow_forward(const struct row *row, ptrdiff_t m)
         }
 }
 
-static void narrow_backward_block(const struct row *row)
+INLINE void narrow_backward_block(const int wide, const struct row *row)
 {
     const real *X = row->X, *W = row->W, *D = row->D;
     real *Dx = row->Dx;
     for (ptrdiff_t i = 0; i < row->k; i++)
-        UNROLL for (int w = 0; w < WIDE; w++) {
+        UNROLL for (int w = 0; w < wide; w++) {
             vec d = splat(0);
             for (ptrdiff_t p = 0; p < row->n; p++)
                 d = v_fma(splat(W[i * row->ld + p]), load(D + p * row->ldx + w * LANES), d);
@@ -61,8 +66,12 @@ static void narrow_backward_block(const struct row *row)
 
 static void narrow_backward(const struct row *row, ptrdiff_t m)
 {
+    if (m <= LANES) {
+        narrow_backward_block(1, row);
+        return;
+    }
     if (m <= BLOCK) {
-        narrow_backward_block(row);
+        narrow_backward_block(WIDE, row);
         return;
     }
     struct product p = {
@@ -113,30 +122,53 @@ static const int SIDES[] = {4, 2, 1};
 static const dots_function DOT_TILES[3][3] = {
     {IF_24(dots_4x4), dots_4x2, dots_4x1}, {dots_2x4, dots_2x2, dots_2x1}, {dots_1x4, dots_1x2, dots_1x1}};
 
-static void narrow_update_block(const struct row *row, real alpha, real beta)
+/* Sum of a block whose lanes from m on are zero: the folds that would only add zeros are left out. */
+INLINE vec few_lanes_sum(const int wide, const vec part[WIDE], ptrdiff_t m)
+{
+    if (wide > 1) return splat(block_sum(part));
+    vec x = part[0];
+#if LANES >= 16
+    if (m > 8) FOLD(x, 8);
+#endif
+#if LANES >= 8
+    if (m > 4) FOLD(x, 4);
+#endif
+#if LANES >= 4
+    if (m > 2) FOLD(x, 2);
+#endif
+    if (m > 1) FOLD(x, 1);
+    return x;
+}
+
+INLINE real update_one(real alpha, vec sum, real beta, real old)
+{
+    return beta == 0 ? (alpha * sum)[0] : v_fma(splat(alpha), sum, splat(beta * old))[0];
+}
+
+INLINE void narrow_update_block(const int wide, const struct row *row, ptrdiff_t m, real alpha, real beta)
 {
     const real *X = row->X, *D = row->D;
     for (ptrdiff_t i = 0; i <= row->k; i++) {
-        vec sums[NARROW / LANES]; /* put together in registers: a load would wait for all the scalar stores before it */
-        UNROLL for (int v = 0; v < NARROW / LANES; v++) sums[v] = splat(0);
+        real *target = (real *)row->target + i * row->ld;
+        vec x[WIDE];
+        UNROLL for (int w = 0; w < wide; w++) x[w] = load(X + i * row->ldx + w * LANES);
         for (ptrdiff_t j = 0; j < row->n; j++) {
             vec part[WIDE];
-            UNROLL for (int w = 0; w < WIDE; w++)
-                part[w] = load(X + i * row->ldx + w * LANES) * load(D + j * row->ldx + w * LANES);
-            const vec sum = splat(block_sum(part));
-            UNROLL for (int v = 0; v < NARROW / LANES; v++) sums[v] = v_select(lane_is(v * LANES, j), sum, sums[v]);
+            UNROLL for (int w = 0; w < wide; w++) part[w] = x[w] * load(D + j * row->ldx + w * LANES);
+            const vec sum = few_lanes_sum(wide, part, m);
+            target[j] = update_one(alpha, sum, beta, target[j]);
         }
-        real *target = (real *)row->target + i * row->ld;
-        UNROLL for (int v = 0; v < NARROW / LANES; v++)
-            if (v * LANES < row->ld)
-                store(target + v * LANES, accumulate(alpha, sums[v], beta, target + v * LANES));
     }
 }
 
 static void narrow_update(const struct row *row, ptrdiff_t m, double alpha, double beta)
 {
+    if (m <= LANES) {
+        narrow_update_block(1, row, m, (real)alpha, (real)beta);
+        return;
+    }
     if (m <= BLOCK) {
-        narrow_update_block(row, (real)alpha, (real)beta);
+        narrow_update_block(WIDE, row, m, (real)alpha, (real)beta);
         return;
     }
     const real *X = row->X, *D = row->D;

@@ -23,13 +23,20 @@ INLINE void online_columns(const int NV, const struct row *row, ptrdiff_t j)
     UNROLL for (int v = 0; v < NV; v++) store(y + v * LANES, z[v]);
 }
 
+/* Columns in use, in whole vectors: the rest of a block is padding. */
+INLINE ptrdiff_t columns(const struct row *row) { return (row->n + LANES - 1) / LANES * LANES; }
+
 static void online_forward(const struct row *row)
 {
+    const ptrdiff_t n = columns(row);
     ptrdiff_t j = 0;
-    for (; row->ld - j >= 8 * LANES; j += 8 * LANES) online_columns(8, row, j);
-    for (; j < row->ld; j += BLOCK) online_columns(WIDE, row, j);
-    if (row->act.kind == SOFTMAX) softmax_rows(row->Y, row->n, row->ld, 0, 1);
-    else if (row->act.kind != LINEAR) activate_all(row->act.kind, (real)row->act.slope, row->Y, row->Y, row->ld);
+    for (; n - j >= 8 * LANES; j += 8 * LANES) online_columns(8, row, j);
+    for (; n - j >= 2 * LANES; j += 2 * LANES) online_columns(2, row, j);
+    if (j < n) online_columns(1, row, j);
+    if (row->act.kind == SOFTMAX)
+        softmax_rows(row->Y, row->n, row->ld, 0, 1);
+    else if (row->act.kind != LINEAR)
+        activate_all(row->act.kind, (real)row->act.slope, row->Y, row->Y, n);
 }
 
 static void online_backward(const struct row *row)
@@ -38,14 +45,15 @@ static void online_backward(const struct row *row)
     real *Dx = row->Dx;
     for (ptrdiff_t i = 0; i < row->ldx; i += LANES) {
         vec sums = splat(0); /* put together in a register: a load would wait for all the scalar stores before it */
-        for (ptrdiff_t l = 0; l < LANES && i + l < row->k; l++) {
+        UNROLL for (int l = 0; l < LANES; l++) {
+            if (i + l >= row->k) break;
             const real *w = W + (i + l) * row->ld;
             vec part[WIDE];
             UNROLL for (int v = 0; v < WIDE; v++) part[v] = splat(0);
             for (ptrdiff_t j = 0; j < row->ld; j += BLOCK)
                 UNROLL for (int v = 0; v < WIDE; v++)
                     part[v] = v_fma(load(w + j + v * LANES), load(D + j + v * LANES), part[v]);
-            sums = v_select(lane_is(0, l), splat(block_sum(part)), sums);
+            sums[l] = block_sum(part);
         }
         store(Dx + i, derive(row->act_below.kind, (real)row->act_below.slope, load(x + i), sums));
     }
@@ -54,13 +62,17 @@ static void online_backward(const struct row *row)
 static void online_update(const struct row *row, double alpha, double beta)
 {
     const real *x = row->X, *D = row->D;
+    const ptrdiff_t n = columns(row);
     real *target = row->target;
     for (ptrdiff_t i = 0; i <= row->k; i++, target += row->ld) {
         const real in = i < row->k ? x[i] : 1;
-        if (in == 0 && beta == 1) continue;
         const real scale = (real)alpha * in;
-        for (ptrdiff_t j = 0; j < row->ld; j += LANES)
-            store(target + j, accumulate(scale, load(D + j), (real)beta, target + j));
+        if (beta != 1)
+            for (ptrdiff_t j = 0; j < n; j += LANES)
+                store(target + j, accumulate(scale, load(D + j), (real)beta, target + j));
+        else if (in != 0)
+            for (ptrdiff_t j = 0; j < n; j += LANES)
+                store(target + j, v_fma(splat(scale), load(D + j), load(target + j)));
     }
 }
 

@@ -101,6 +101,8 @@ INLINE mask lane_is(ptrdiff_t j, ptrdiff_t at)
     f(0, d), f(1, d), f(2, d), f(3, d), f(4, d), f(5, d), f(6, d), f(7, d), f(8, d), f(9, d), f(10, d), f(11, d),      \
         f(12, d), f(13, d), f(14, d), f(15, d)
 #endif
+/* The upper half of the first 2 * half lanes added to the lower one. */
+#define FOLD(x, half) x += __builtin_shufflevector(x, x, LANE_LIST(ROTATED, half))
 #define ROTATED(l, d) (((l) + (d)) % LANES)
 #define FIRSTS(l, d) ((l) & (d) ? LANES + (l) - (d) : (l))
 #define SECONDS(l, d) ((l) & (d) ? LANES + (l) : (l) + (d))
@@ -140,18 +142,16 @@ INLINE real block_sum(const vec s[WIDE])
     UNROLL for (int half = WIDE / 2; half > 0; half /= 2)
         UNROLL for (int w = 0; w < half; w++) fold[w] += fold[w + half];
     vec x = fold[0];
-#define FOLD(half) x += __builtin_shufflevector(x, x, LANE_LIST(ROTATED, half))
 #if LANES >= 16
-    FOLD(8);
+    FOLD(x, 8);
 #endif
 #if LANES >= 8
-    FOLD(4);
+    FOLD(x, 4);
 #endif
 #if LANES >= 4
-    FOLD(2);
+    FOLD(x, 2);
 #endif
-    FOLD(1);
-#undef FOLD
+    FOLD(x, 1);
     return x[0];
 }
 

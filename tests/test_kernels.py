@@ -18,7 +18,12 @@ from fusedelta._kernels import (
 )
 
 SLOPE = 0.1
-OTHER_KERNELS = {"narrow_gather": "test_narrow_gather", "apply": "test_elementary_functions"}
+OTHER_KERNELS = {
+    "narrow_gather": "test_narrow_gather",
+    "online_step": "test_whole_steps_are_their_parts",
+    "narrow_step": "test_whole_steps_are_their_parts",
+    "apply": "test_elementary_functions",
+}
 
 
 def test_every_kernel_has_a_test():
@@ -146,7 +151,7 @@ def test_update_discards_what_beta_zero_discards(isa, dtype, rng):
     for path, m in (("dense", 3), ("online", 1), ("narrow", 3), ("narrow", 40)):
         matrices = Matrices(isa, dtype, m, 4, 5, narrow=path == "narrow")
         fill(matrices, rng, path == "narrow")
-        matrices.target[:] = np.nan
+        matrices.target[:, :5] = np.nan
         matrices.run(f"{path}_update", alpha=1.0, beta=0.0)
         assert np.isfinite(matrices.target).all()
 
@@ -190,7 +195,7 @@ def test_paths_give_the_same_bits_forward(isa, dtype, kind, rng):
         alone = Matrices(isa, dtype, 1, k, n, act=kind, slope=SLOPE)
         alone.X[:], alone.W[:] = batch.X[i], batch.W
         alone.run("online_forward")
-        np.testing.assert_array_equal(alone.Y[0], batch.Y[i])
+        np.testing.assert_array_equal(alone.Y[0, :n], batch.Y[i, :n])
 
 
 @pytest.mark.skipif(len(FUSED_ISAS) < 2, reason=f"one instruction set with FMA here: {FUSED_ISAS}")
@@ -213,9 +218,36 @@ def test_instruction_sets_give_the_same_bits(dtype, path):
                 fill(matrices, np.random.default_rng(3), path == "narrow")
                 for passes in ("forward", "backward", "update"):
                     matrices.run(f"{path}_{passes}", alpha=-0.1, beta=1.0)
-                results.append((matrices.Y, matrices.Dx, matrices.target))
+                m, k, n = shape
+                Y = matrices.Y[:n, :m] if path == "narrow" else matrices.Y[:, :n]
+                Dx = matrices.Dx[:k, :m] if path == "narrow" else matrices.Dx
+                results.append((Y, Dx, matrices.target))
             for got, expected in zip(*results, strict=True):
                 np.testing.assert_array_equal(got, expected)
+
+
+@pytest.mark.parametrize(("path", "m"), [("online", 1), ("narrow", 3), ("narrow", 90)])
+def test_whole_steps_are_their_parts(isa, dtype, path, m):
+    """The same bits as forward, loss and update one by one."""
+    results = []
+    for whole in (True, False):
+        rng, narrow = np.random.default_rng(8), path == "narrow"
+        matrices = Matrices(isa, dtype, m, 6, 5, act="tanh", narrow=narrow)
+        fill(matrices, rng, narrow)
+        (matrices.T[:, :m] if narrow else matrices.T[:, :5])[...] = 0.25
+        if whole:
+            assert matrices.step(f"{path}_step", alpha=-0.1) > 0
+        else:
+            matrices.run(f"{path}_forward")
+            Y, T = (matrices.Y[:5, :m], matrices.T[:, :m]) if narrow else (matrices.Y, matrices.T)
+            gap = (Y - T)[..., : m if narrow else 5]
+            slope = 1 - (Y * Y)[..., : m if narrow else 5]
+            matrices.D[:] = 0
+            (matrices.D[:, :m] if narrow else matrices.D[:, :5])[...] = gap * slope
+            matrices.run(f"{path}_update", alpha=-0.1, beta=1.0)
+        results.append((matrices.Y.copy(), matrices.D.copy(), matrices.target.copy()))
+    for got, expected in zip(*results, strict=True):
+        np.testing.assert_array_equal(got, expected)
 
 
 def test_narrow_gather(isa, dtype, rng):

@@ -117,7 +117,7 @@ def test_gradients_are_right(isa, hidden, act, loss, rng):
 NETS = [
     ([2, 16, 8, 1], "tanh", "sigmoid", "binary_crossentropy"),
     ([7, 33, 20, 5], "relu", "softmax", "sparse_categorical_crossentropy"),
-    ([130, 1030, 3], "sigmoid", "linear", "mean_squared_error"),
+    ([130, 1030, 3], "sigmoid", "sigmoid", "mean_squared_error"),
 ]
 
 

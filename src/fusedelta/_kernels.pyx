@@ -9,7 +9,7 @@ import numpy as np
 
 from fusedelta._c cimport (
     BLOCK_BYTES, EXP, LEAKY_RELU, LINEAR, LOG1P, PANEL_BYTES, RELU, SIGMOID, SOFTMAX, TANH, kernels_t, loss_t,
-    moments_t, row_t, score_t, share_t,
+    moments_t, net_t, row_t, score_t, share_t,
 )
 from fusedelta._cpu cimport kernels_named
 
@@ -149,6 +149,19 @@ cdef class Matrices:
                 else:
                     self.cpu.categorical_crossentropy(&self.loss, self.m, &score)
         return score.sum, score.correct
+
+    def step(self, str kernel, double alpha=1.0, double beta=1.0):
+        """A whole step of a net of this one layer, with squared error; returns the sum of the loss."""
+        cdef net_t net
+        cdef score_t score = score_t(0, 0)
+        net.cpu, net.n_rows, net.rows, net.loss = self.cpu, 1, &self.row, self.loss
+        net.loss.evaluate, net.loss.T = self.cpu.squared_error, np.PyArray_DATA(self.T)
+        if kernel == "narrow_step":
+            net.loss.n, net.loss.ld = self.m, self.row.ldx
+            self.cpu.narrow_step(&net, self.m, alpha, beta, &score)
+        else:
+            self.cpu.online_step(&net, alpha, beta, &score)
+        return score.sum
 
     def narrow_gather(self, np.ndarray samples, order=None):
         """Bring samples (m, k) into the lanes of X."""

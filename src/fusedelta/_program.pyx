@@ -282,6 +282,7 @@ cdef class Program:
     cdef void step(self, ptrdiff_t m, score_t *score) noexcept nogil:
         """One optimiser step on the batch in place."""
         cdef team_step step
+        cdef double alpha = self.alpha(m, self.net.optimizer.rate), beta = self.net.optimizer.beta
         if self.net.optimizer.finish != NULL:
             count_step(self.net.optimizer.moments)
         if self.threads > 1 and self.flops * m >= THREADED_FLOPS:
@@ -290,9 +291,9 @@ cdef class Program:
             return
         if self.narrow:
             self.net.loss.n = m
-            self.net.cpu.narrow_step(&self.net, m, self.alpha(m, self.net.optimizer.rate), self.net.optimizer.beta, score)
+            self.net.cpu.narrow_step(&self.net, m, alpha, beta, score)
         elif m == 1:
-            self.net.cpu.online_step(&self.net, self.alpha(1, self.net.optimizer.rate), self.net.optimizer.beta, score)
+            self.net.cpu.online_step(&self.net, alpha, beta, score)
         else:
             self.forward(m)
             self.score(m, score)
