@@ -1,10 +1,10 @@
 """The kernels for asv: seconds of a run on the best instruction set."""
 
-from benchmarks.bench_kernels import ISAS, Bench, Case, cases
+from benchmarks.bench_kernels import ISAS, Case, cases, make_bench
 
 
 class Kernel:
-    """A kernel of a layer or of a loss."""
+    """A kernel of a layer, a loss or an optimiser."""
 
     params = tuple(
         f"{case.kernel} {case.dtype} {'x'.join(map(str, case.shape))}"
@@ -16,7 +16,7 @@ class Kernel:
     def setup(self, name):
         kernel, dtype, shape = name.split()
         m, k, n = map(int, shape.split("x"))
-        self.bench = Bench(Case(kernel, ISAS[0], dtype, (m, k, n)))
+        self.bench = make_bench(Case(kernel, ISAS[0], dtype, (m, k, n)))
 
     def time_run(self, name):
-        self.bench.run(1)
+        self.bench(1)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -17,12 +17,13 @@ from benchmarks import machine, peak
 from benchmarks.race import ROOT
 from benchmarks.workloads import WORKLOADS
 from fusedelta import text
-from fusedelta._kernels import LAYER_KERNELS, LOSS_KERNELS, Matrices
+from fusedelta._kernels import FINISH_KERNELS, LAYER_KERNELS, LOSS_KERNELS, Matrices, finish, zeros
 
 sys.path.append(str(ROOT / "tests"))
 from cases import DENSE_SHAPES, ISAS, NARROW_SHAPES, ONLINE_SHAPES
 
 SECONDS, TRIES = 0.02, 5
+FINISH_SIZES = 1 << 10, 1 << 20  # weights: in the nearest cache, in the farthest
 NARROW = 16  # the widest layer of a network that trains feature-major
 
 
@@ -35,10 +36,15 @@ class Case(NamedTuple):
     shape: tuple[int, int, int]
 
     @property
-    def flops(self) -> float:
-        """Of the product; of a loss the number of outputs, for want of a better measure."""
+    def is_product(self) -> bool:
+        """Whether it multiplies matrices; the others go over values, one by one."""
+        return self.kernel in LAYER_KERNELS
+
+    @property
+    def work(self) -> float:
+        """Operations of the product, or the number of values."""
         m, k, n = self.shape
-        return m * n if self.kernel in LOSS_KERNELS else 2 * m * k * n
+        return 2 * m * k * n if self.is_product else m * n
 
 
 def shapes() -> dict[str, list[tuple[int, int, int]]]:
@@ -62,10 +68,32 @@ def cases(isas: list[str], dtypes: list[str]) -> Iterator[Case]:
                     yield Case(kernel, isa, dtype, shape)
             for kernel in LOSS_KERNELS:
                 yield Case(kernel, isa, dtype, (128, 1, 10))
+            for kernel in FINISH_KERNELS:
+                for size in FINISH_SIZES:
+                    yield Case(kernel, isa, dtype, (1, 1, size))
 
 
-class Bench:
-    """A case with its matrices, filled so that nothing grows or is skipped."""
+def make_bench(case: Case) -> Callable[[int], None]:
+    """What runs a case so many times, in one call without the GIL."""
+    return (Finish(case) if case.kernel in FINISH_KERNELS else Layer(case)).run
+
+
+class Finish:
+    """A finish of an optimiser on a block of weights."""
+
+    def __init__(self, case: Case) -> None:
+        self.case = case
+        self.blocks = [zeros(case.shape[-1:], case.dtype) for _ in range(4)]
+        for block in self.blocks:
+            block[:] = np.random.default_rng(0).random(len(block))
+
+    def run(self, times: int) -> None:
+        rates = {"rate": 1e-6, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-8}
+        finish(self.case.isa, self.case.kernel, *self.blocks, **rates, times=times)
+
+
+class Layer:
+    """A kernel of a layer or of a loss on matrices in which nothing grows or is skipped."""
 
     def __init__(self, case: Case) -> None:
         m, k, n = case.shape
@@ -84,35 +112,34 @@ class Bench:
         self.matrices.W[:, :n] = rng.standard_normal((k + 1, n)) / np.sqrt(k)
 
     def run(self, times: int) -> None:
-        """So many times, in one call without the GIL."""
         if self.kernel in LOSS_KERNELS:
             self.matrices.evaluate(self.kernel, times=times)
         else:
             self.matrices.run(self.kernel, alpha=-1e-6, beta=1.0, times=times)
 
 
-def measure(bench: Bench) -> float:
+def measure(run: Callable[[int], None]) -> float:
     """Seconds of one run, the best of some tries."""
     times = 1
-    while (seconds := _seconds(bench, times)) < SECONDS / 2:
+    while (seconds := _seconds(run, times)) < SECONDS / 2:
         times = int(times * min(10, SECONDS / max(seconds, 1e-7))) + 1
-    return min(_seconds(bench, times) for _ in range(TRIES)) / times
+    return min(_seconds(run, times) for _ in range(TRIES)) / times
 
 
-def _seconds(bench: Bench, times: int) -> float:
+def _seconds(run: Callable[[int], None], times: int) -> float:
     start = time.perf_counter()
-    bench.run(times)
+    run(times)
     return time.perf_counter() - start
 
 
 def row(case: Case, seconds: float, peak_gflops: float | None) -> list[str]:
     """Cells of the table."""
-    gflops = case.flops / seconds / 1e9
-    is_loss = case.kernel in LOSS_KERNELS
-    share = "" if is_loss else f"{gflops / peak_gflops:.0%}" if peak_gflops else "?"
-    rate = f"{1 / gflops:.2f} ns/output" if is_loss else f"{gflops:.3g}"
     shape = " x ".join(map(str, case.shape))
-    return [case.kernel, case.isa, case.dtype, shape, text.duration(seconds), rate, share]
+    cells = [case.kernel, case.isa, case.dtype, shape, text.duration(seconds)]
+    if not case.is_product:
+        return [*cells, f"{1e9 * seconds / case.work:.2f} ns/value", ""]
+    gflops = case.work / seconds / 1e9
+    return [*cells, f"{gflops:.3g}", f"{gflops / peak_gflops:.0%}" if peak_gflops else "?"]
 
 
 def main() -> None:
@@ -129,7 +156,7 @@ def main() -> None:
             continue
         if (case.isa, case.dtype) not in peaks:
             peaks[case.isa, case.dtype] = peak.measure(case.isa, case.dtype)
-        rows.append(row(case, measure(Bench(case)), peaks[case.isa, case.dtype]))
+        rows.append(row(case, measure(make_bench(case)), peaks[case.isa, case.dtype]))
     header = ["kernel", "isa", "dtype", "m x k x n", "time", "GFLOP/s", "of peak"]
     print(text.table(header, rows, left=4))
 

@@ -171,7 +171,7 @@ def write_between_markers(path: Path, content: str) -> None:
 
 
 def time(microseconds: float) -> str:
-    """A time with three digits."""
+    """A time with three digits; where rounding reaches a thousand, without an exponent."""
     return text.duration(microseconds / 1e6).replace("e+03", "000")
 
 

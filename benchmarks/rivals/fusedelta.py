@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import fusedelta as fd
 from benchmarks.rivals import Predictor, Rival
-from benchmarks.workloads import LEAKY_SLOPE, Workload
+from benchmarks.workloads import ADAM_EPSILON, LEAKY_SLOPE, Workload
 
 
 def make_network(workload: Workload, cls: type[fd.Sequential]) -> fd.Sequential:
     """The workload's network with its starting weights."""
-    optimizer = {"sgd": fd.SGD, "adam": getattr(fd, "Adam", None)}[workload.optimizer]
+    rate = workload.rate
+    optimizer = fd.SGD(rate) if workload.optimizer == "sgd" else fd.Adam(rate, epsilon=ADAM_EPSILON)
     activations = {"leaky_relu": fd.LeakyReLU(LEAKY_SLOPE)}
     net = cls(
         [fd.Dense(n, activations.get(act, act)) for _, n, act in workload.layers],
         loss=workload.loss,
-        optimizer=optimizer(workload.rate),
+        optimizer=optimizer,
         input_shape=workload.sizes[:1],
         dtype=workload.dtype,
         n_threads=workload.threads,

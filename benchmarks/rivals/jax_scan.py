@@ -10,7 +10,7 @@ from jax import nn
 from jax import numpy as jnp
 
 from benchmarks.rivals import Predictor, Rival
-from benchmarks.workloads import LEAKY_SLOPE, Workload
+from benchmarks.workloads import ADAM_EPSILON, LEAKY_SLOPE, Workload
 
 ACTIVATIONS = {
     "linear": lambda Z: Z,
@@ -48,7 +48,7 @@ def sgd(rate, parameters, gradients, state):
     return [p - rate * g for p, g in zip(parameters, gradients, strict=True)], state
 
 
-def adam(rate, parameters, gradients, state, beta1=0.9, beta2=0.999, epsilon=1e-8):
+def adam(rate, parameters, gradients, state, beta1=0.9, beta2=0.999, epsilon=ADAM_EPSILON):
     """Kingma, Ba: Adam, a method for stochastic optimization (2015)."""
     steps, first, second = state
     steps = steps + 1

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import keras
 
 from benchmarks.rivals import Predictor, Rival
-from benchmarks.workloads import LEAKY_SLOPE, Workload
+from benchmarks.workloads import ADAM_EPSILON, LEAKY_SLOPE, Workload
 
 
 def half_sum_squared_error(y, outputs):
@@ -36,7 +38,10 @@ LOSSES = {
         from_logits=True
     ),
 }
-OPTIMIZERS = {"sgd": keras.optimizers.SGD, "adam": keras.optimizers.Adam}
+OPTIMIZERS = {
+    "sgd": keras.optimizers.SGD,
+    "adam": partial(keras.optimizers.Adam, epsilon=ADAM_EPSILON),
+}
 
 
 class Fit:

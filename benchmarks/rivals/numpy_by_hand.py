@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from benchmarks.rivals import Rival, _by_hand
-from benchmarks.workloads import LEAKY_SLOPE, Workload
+from benchmarks.workloads import ADAM_EPSILON, LEAKY_SLOPE, Workload
 
 
 def sigmoid(Y):
@@ -104,7 +104,7 @@ class NumPy(_by_hand.ByHand):
         g *= self.workload.rate
         w -= g
 
-    def adam(self, w, g, first, second, beta1=0.9, beta2=0.999, epsilon=1e-8):
+    def adam(self, w, g, first, second, beta1=0.9, beta2=0.999, epsilon=ADAM_EPSILON):
         """Kingma, Ba: Adam, a method for stochastic optimization (2015)."""
         first *= beta1
         first += (1 - beta1) * g
