@@ -17,6 +17,8 @@ OUTPUTS = {BCE: "sigmoid", LABELS: "softmax", MSE: "linear"}
 def check(workload: Workload) -> None:
     """Refuse what the two classes do not have."""
     *hidden, output = workload.activations
+    if workload.optimizer != "sgd":
+        raise Unsuited("a warm start forgets the moments of Adam")
     if workload.loss == HALF_SSE or output != OUTPUTS[workload.loss]:
         raise Unsuited("no such loss with that output activation")
     if len(set(hidden)) > 1 or hidden[0] not in HIDDEN:
@@ -37,7 +39,7 @@ class MLP:
         self.model = (MLPRegressor if is_regression else MLPClassifier)(
             hidden_layer_sizes=workload.sizes[1:-1],
             activation=HIDDEN[workload.activations[0]],
-            solver=workload.optimizer,
+            solver="sgd",
             learning_rate_init=workload.rate * scale,
             alpha=0.0,
             momentum=0.0,
