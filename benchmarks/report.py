@@ -120,7 +120,7 @@ def summary(results: list[dict]) -> str:
 
 def markdown(report: dict) -> str:
     """The README's table, with what it was measured on."""
-    header = ["workload", "network", "fusedelta", "strongest rival", "its time", "ratio", "of FMA peak"]
+    header = ["workload", "network", "fusedelta", "strongest rival", "its time", "ratio", "of peak"]
     rule = ["---", "---", "--:", "---", "--:", "--:", "--:"]
     rows = [
         [
