@@ -225,6 +225,22 @@ def test_unknown_instruction_set_is_refused():
     assert f"ValueError: FUSEDELTA_ISA='avx9000': this machine runs {runs}" in done.stderr
 
 
+@pytest.mark.parametrize("started", ["module", "script"])
+def test_the_command_refuses_it_in_one_line(started, tmp_path):
+    script = tmp_path / "fusedelta"
+    script.write_text("import sys\nfrom fusedelta.cli import main\nsys.exit(main())\n")
+    done = subprocess.run(
+        [sys.executable, *(["-m", "fusedelta"] if started == "module" else [script]), "info"],
+        env={**os.environ, "FUSEDELTA_ISA": "avx9000"},
+        capture_output=True,
+        text=True,
+    )
+    runs = ", ".join(_cpu.available_isas())
+    error = f"FUSEDELTA_ISA='avx9000': this machine runs {runs}; name one of them or none"
+    assert done.stderr == f"fusedelta: error: {error}\n"
+    assert (done.returncode, done.stdout) == (2, "")
+
+
 def test_instruction_sets_really_differ(dtype):
     """The tables are not one table under three names: base rounds twice where the others fuse."""
     if _cpu.available_isas() == ["base"]:

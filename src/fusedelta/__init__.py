@@ -3,7 +3,7 @@
 `Sequential` is the network, `Dense` its layer; `reference` holds the same network in pure NumPy.
 """
 
-from fusedelta import reference
+from fusedelta import _start, reference  # noqa: F401
 from fusedelta._version import __version__
 from fusedelta.activations import LeakyReLU
 from fusedelta.compare import compare

@@ -1,0 +1,22 @@
+"""Imported first: a wrong FUSEDELTA_ISA is a line for the command, an exception for Python."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+
+def is_command() -> bool:
+    """Whether this process is the command, ``fusedelta`` or ``python -m fusedelta``."""
+    if sys.argv[:1] == ["-m"]:  # Python is still looking for the module to run
+        return not {"fusedelta", "-mfusedelta"}.isdisjoint(sys.orig_argv)
+    return bool(sys.argv) and Path(sys.argv[0]).stem == "fusedelta"
+
+
+try:
+    from fusedelta import _cpu  # noqa: F401
+except ValueError as error:
+    if not is_command():
+        raise
+    print(f"fusedelta: error: {error}", file=sys.stderr)
+    raise SystemExit(2) from None
