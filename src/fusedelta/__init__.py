@@ -25,6 +25,7 @@ from fusedelta.initializers import (
 from fusedelta.layers import Dense
 from fusedelta.network import Sequential, load
 from fusedelta.optimizers import SGD, Adam
+from fusedelta.profiling import profile
 
 __all__ = [
     "SGD",
@@ -48,6 +49,7 @@ __all__ = [
     "gradient_check",
     "gradient_flow",
     "load",
+    "profile",
     "reference",
     "show_config",
 ]

@@ -143,3 +143,7 @@ cdef extern from "team.h" nogil:
     int team_start(team_t *) noexcept
     void team_run(team_t *, team_work, void *argument) noexcept
     void team_barrier(team_t *) noexcept
+
+
+cdef extern from "ticks.h" nogil:
+    int64_t ticks() noexcept

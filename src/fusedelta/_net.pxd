@@ -16,6 +16,7 @@ cdef class Net:
     cdef PyThread_type_lock lock    # held while a program runs
     cdef readonly bint training
     cdef object params, prepare
+    cdef list recorders             # of the programs, while they are profiled
 
     cdef Program trainer(self, ptrdiff_t m)
     cdef data_set data(self, object X, object y)

@@ -15,6 +15,7 @@ from fusedelta._c cimport BLOCK_BYTES, NARROW, SIGMOID, row_t, score_t
 from fusedelta._optimizers cimport Optimizer
 from fusedelta._program cimport Program, data_set
 
+from fusedelta._profile import Recorder, seconds_per_call
 from fusedelta.validation import check_out
 
 np.import_array()
@@ -190,6 +191,32 @@ cdef class Net:
             self.optimizer.reset()
         finally:
             self.release()
+
+    def start_profile(self):
+        """Time every pass from now on."""
+        self.acquire()
+        try:
+            self.recorders = [Recorder(program) for program in (self.program, self.narrow) if program is not None]
+            for recorder in self.recorders:
+                recorder.start()
+        finally:
+            self.release()
+
+    def stop_profile(self):
+        """What each pass took since then, (row or None, phase, calls, samples, seconds), and what the clock took."""
+        self.acquire()
+        try:
+            for recorder in self.recorders:
+                recorder.stop()
+        finally:
+            self.release()
+        totals = {}
+        for recorder in self.recorders:
+            for row, phase, *figures in recorder.cells():
+                before = totals.get((row, phase), (0, 0, 0))
+                totals[row, phase] = [a + b for a, b in zip(before, figures)]
+        cells = [(*key, *figures) for key, figures in totals.items()]
+        return cells, seconds_per_call() * sum([calls for _, _, calls, _, _ in cells])
 
     # ---- prediction ---------------------------------------------------------------------------------------------
 

@@ -6,13 +6,15 @@ import threading
 from collections.abc import Sequence
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any, ClassVar, Self
+from weakref import WeakSet
 
 import numpy as np
 
-from fusedelta import losses, optimizers, parameters, validation
+from fusedelta import losses, optimizers, parameters, profiling, validation
 from fusedelta.engine import NOT_BUILT, Engine, Unbuilt
 from fusedelta.layers import Dense, Row, check_layers, compile_rows
 from fusedelta.optimizers import Optimizer
+from fusedelta.profiling import Profile
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike
@@ -24,6 +26,12 @@ class Assembly:
     """Base of `fusedelta.Sequential`, whose docstring says what the parameters are."""
 
     _engine_type: ClassVar[type[Engine]]
+
+    #: All networks there are that have an engine.
+    alive: ClassVar[WeakSet[Assembly]] = WeakSet()
+
+    #: What the passes of the last `fit` took, if it was asked for by ``profile=True``, else None.
+    profile_: Profile | None = None
 
     def __init__(
         self,
@@ -271,6 +279,8 @@ class Assembly:
         self._engine = self._engine_type(
             list(rows), self.loss, self._optimizer, self._params, self._prepare, self._n_threads
         )
+        self.alive.add(self)
+        profiling.attached(self)
 
     def _preparation(self, n_inputs: int | None) -> validation.Prepare:
         return validation.Prepare(n_inputs, self._layers[-1].units, self._dtype, self._loss)

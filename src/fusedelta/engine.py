@@ -13,6 +13,7 @@ import numpy as np
 
 from fusedelta.layers import Row
 from fusedelta.optimizers import Optimizer
+from fusedelta.profiling import Cell
 from fusedelta.validation import Prepare
 
 __all__ = ["NOT_BUILT", "Engine", "Unbuilt"]
@@ -73,6 +74,12 @@ class Engine(Protocol):
 
     def reset_optimizer(self) -> None:
         """Forget the optimiser's state."""
+
+    def start_profile(self) -> None:
+        """Time every pass from now on."""
+
+    def stop_profile(self) -> tuple[list[Cell], float]:
+        """What each pass took since then, and the seconds that the clock's readings took."""
 
 
 class Unbuilt:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
-from fusedelta import parameters, progress, validation
+from fusedelta import parameters, profiling, progress, validation
 from fusedelta._net import Net
 from fusedelta.assembly import Assembly
 from fusedelta.diagnostics import Summary, summarize
@@ -77,6 +77,7 @@ class Sequential(Assembly):
         batch_size: int | None = None,
         shuffle: bool = True,
         verbose: int = 1,
+        profile: bool = False,
     ) -> History:
         """Train for a number of epochs; a second fit goes on where the first one ended.
 
@@ -92,6 +93,9 @@ class Sequential(Assembly):
             Whether each epoch takes the samples in a new random order. The data are not copied.
         verbose : {0, 1, 2}, default 1
             0 prints nothing, 1 a line every so many epochs, 2 a line per epoch.
+        profile : bool, default False
+            Whether to time each layer and pass: `profile_` keeps the table, which is printed unless
+            `verbose` is 0. See `fusedelta.profile`.
 
         Returns
         -------
@@ -109,11 +113,14 @@ class Sequential(Assembly):
         shuffle = validation.boolean("shuffle", shuffle)
         verbose = validation.choice("verbose", verbose, (0, 1, 2))
         batch_size = None if batch_size is None else validation.integer("batch_size", batch_size)
-        with self._only_fit():
+        profile = validation.boolean("profile", profile)
+        with self._only_fit(), self._profiled(profile):
             engine, X, y = self._build_for(X, y)
             batch_size = min(batch_size or len(X), len(X))
             rng = self._rng_shuffle if shuffle and batch_size < len(X) else None
             results = train(engine, X, y, epochs, batch_size, rng, verbose)
+        if profile and verbose:
+            progress.show(self.profile_)
         return History(results, self.is_classification)
 
     @contextmanager
@@ -124,6 +131,11 @@ class Sequential(Assembly):
             yield
         finally:
             self._fitting.release()
+
+    @contextmanager
+    def _profiled(self, wanted: bool) -> Iterator[None]:
+        with profiling.profile(self) if wanted else nullcontext() as self.profile_:
+            yield
 
     def train_step(self, X: ArrayLike, y: ArrayLike) -> float:
         """One update with all of X as the batch.

@@ -20,6 +20,7 @@ import numpy as np
 from fusedelta import losses, network, parameters, validation
 from fusedelta.layers import Row
 from fusedelta.optimizers import SGD, Adam, Optimizer
+from fusedelta.profiling import Cell, Stopwatch
 
 __all__ = ["Net", "Sequential", "load"]
 
@@ -166,6 +167,10 @@ class DenseLayer:
         """``D = dLoss/dZ`` from ``G = dLoss/dY``."""
         return self._backward(G, self.Y, self.slope)
 
+    def through_weights(self, D: np.ndarray) -> np.ndarray:
+        """``dLoss/dX = D W^T``."""
+        return D @ self.W.T
+
     def backward(self, D: np.ndarray) -> None:
         """``dW = X^T D``, ``db = sum D``."""
         np.matmul(self.X.T, D, out=self.dW)
@@ -279,6 +284,25 @@ class Net:
             block.fill(0)
         self.steps = 0
 
+    def start_profile(self) -> None:
+        """Time every pass from now on, under the names that the compiled engine has for them."""
+        self._stopwatch = Stopwatch()
+        watch = self._stopwatch.watch
+        for i, layer in enumerate(self._layers):
+            watch(layer, "forward", i, "forward")
+            watch(layer, "through_weights", i, "backward")
+            watch(layer, "backward", i, "update")
+            if i + 1 < len(self._layers):
+                watch(layer, "through_activation", i + 1, "backward", is_part=True)
+            else:
+                watch(layer, "through_activation", None, "loss", is_part=True)
+        watch(self, "_loss_and_gradient", None, "loss")
+        watch(self, "_update", None, "optimizer")
+
+    def stop_profile(self) -> tuple[list[Cell], float]:
+        """What each pass took, and what the clock did: beside NumPy it is not worth counting."""
+        return self._stopwatch.stop(), 0.0
+
     # ------------------------------------------------------------------------------------ the parts
 
     def _train_epoch(
@@ -319,7 +343,7 @@ class Net:
         D = G if self._loss.is_classification else last.through_activation(G)
         last.backward(D)
         for above, layer in zip(self._layers[:0:-1], self._layers[-2::-1], strict=True):
-            D = layer.through_activation(D @ above.W.T)
+            D = layer.through_activation(above.through_weights(D))
             layer.backward(D)
         return total
 
