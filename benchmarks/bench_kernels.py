@@ -83,13 +83,15 @@ class Finish:
 
     def __init__(self, case: Case) -> None:
         self.case = case
-        self.blocks = [zeros(case.shape[-1:], case.dtype) for _ in range(4)]
-        for block in self.blocks:
+        names = ("w", "g", "velocity", "m", "v", "u", "d")
+        self.blocks = {name: zeros(case.shape[-1:], case.dtype) for name in names}
+        for block in self.blocks.values():
             block[:] = np.random.default_rng(0).random(len(block))
 
     def run(self, times: int) -> None:
-        rates = {"rate": 1e-6, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-8}
-        finish(self.case.isa, self.case.kernel, *self.blocks, **rates, times=times)
+        numbers = {"rate": 1e-6, "decay": 0.0, "epsilon": 1e-8, "momentum": 0.9, "rho": 0.9}
+        numbers |= {"beta_1": 0.9, "beta_2": 0.999, "mean_part": 0.5, "gradient_part": 0.5}
+        finish(self.case.isa, self.case.kernel, self.blocks, numbers, times=times)
 
 
 class Layer:

@@ -35,8 +35,10 @@
  *                 all of it for a net of dense layers whose batch is in place: forward, loss, backward and update.
  * squared_error, binary_crossentropy, categorical_crossentropy
  *                 add the batch's unscaled loss to the score, write the unscaled D. D may be Y.
- * momentum_finish, nesterov_finish, adam_finish
- *                 the rest of an optimiser's step, elements first..last-1 of its blocks, whole 64-byte blocks.
+ * descent_finish, momentum_finish, nesterov_finish, lion_finish, adam_finish, amsgrad_finish, nadam_finish,
+ * adamax_finish, rmsprop_finish, adagrad_finish, adadelta_finish
+ *                 the rest of an optimiser's step, elements first..last-1 of its blocks, whole 64-byte blocks. Padding is
+ *                 zero in all of them and stays zero.
  * apply           y[i] = act(x[i]) for count values, whole blocks; kind is an activation_kind, EXP or LOG1P. x may be y.
  * all_within      whether low <= x[i] <= high for all count values (false for NaN); any alignment.
  */
@@ -56,9 +58,17 @@
     X(squared_error, (const struct loss *, ptrdiff_t m, struct score *))                                               \
     X(binary_crossentropy, (const struct loss *, ptrdiff_t m, struct score *))                                         \
     X(categorical_crossentropy, (const struct loss *, ptrdiff_t m, struct score *))                                    \
+    X(descent_finish, (const struct moments *, ptrdiff_t first, ptrdiff_t last))                                       \
     X(momentum_finish, (const struct moments *, ptrdiff_t first, ptrdiff_t last))                                      \
     X(nesterov_finish, (const struct moments *, ptrdiff_t first, ptrdiff_t last))                                      \
-    X(adam_finish, (const struct moments *, ptrdiff_t first, ptrdiff_t last, double rate, double epsilon))             \
+    X(lion_finish, (const struct moments *, ptrdiff_t first, ptrdiff_t last))                                          \
+    X(adam_finish, (const struct moments *, ptrdiff_t first, ptrdiff_t last))                                          \
+    X(amsgrad_finish, (const struct moments *, ptrdiff_t first, ptrdiff_t last))                                       \
+    X(nadam_finish, (const struct moments *, ptrdiff_t first, ptrdiff_t last))                                         \
+    X(adamax_finish, (const struct moments *, ptrdiff_t first, ptrdiff_t last))                                        \
+    X(rmsprop_finish, (const struct moments *, ptrdiff_t first, ptrdiff_t last))                                       \
+    X(adagrad_finish, (const struct moments *, ptrdiff_t first, ptrdiff_t last))                                       \
+    X(adadelta_finish, (const struct moments *, ptrdiff_t first, ptrdiff_t last))                                      \
     X(apply, (int kind, double slope, const void *x, void *y, ptrdiff_t count))
 
 enum { EXP = 100, LOG1P = 101 }; /* `apply` knows these beside the activations: the tests check them */

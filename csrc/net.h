@@ -68,25 +68,17 @@ struct loss {
     struct activation act; /* of Y */
 };
 
-/* What an optimiser with a finish works on: blocks laid out as the parameters. */
+/* What the finish of an optimiser works on: blocks laid out as the parameters, and the numbers of the step at hand. */
 struct moments {
-    ptrdiff_t size; /* of each block, in elements */
-    void *w;        /* the parameters */
-    void *g;        /* their gradient, where that is the target, else NULL */
-    void *m;        /* velocity; for adam the mean of the gradients */
-    void *v;        /* for adam the mean of their squares */
-    double rate, beta_1, beta_2, epsilon; /* as the user gives them; the velocity's mu is beta_1 */
-    int64_t steps;                        /* taken so far */
-    double power_1, power_2;              /* for adam: beta_1 and beta_2 to the power of the steps */
-};
-
-/* An optimiser is a row too: target = beta target + alpha X^T D with alpha = rate * delta_factor, then finish. */
-struct optimizer {
-    double rate;
-    double beta;
-    void (*finish)(const struct net *, ptrdiff_t first, ptrdiff_t last); /* elements of the blocks, whole 64 bytes; NULL */
-                                                                         /* where the target is the weights themselves */
-    struct moments *moments;            /* NULL likewise; the programs of a network share them */
+    ptrdiff_t size;                    /* of each block, in elements */
+    void *w;                           /* the parameters */
+    void *g;                           /* their gradient, where that is the target of the updates, else NULL */
+    void *velocity, *m, *v, *u, *d;    /* what the rule keeps, by the letters of its formulae; else NULL */
+    double rate;                       /* what the step is multiplied with, bias corrections included */
+    double mean_part, gradient_part;   /* for nadam: how much of its mean and of the gradient itself a step takes */
+    double decay;                      /* the part of itself that a parameter loses: learning rate times weight decay */
+    double epsilon;                    /* corrected likewise; above zero in the dtype */
+    double momentum, rho, beta_1, beta_2; /* as the user gives them */
 };
 
 struct net {
@@ -94,7 +86,8 @@ struct net {
     ptrdiff_t n_rows;
     struct row *rows;
     struct loss loss;
-    struct optimizer optimizer;
+    void (*finish)(const struct net *, int thread, int threads); /* a thread's part of an optimiser's finish, or NULL */
+    void *optimizer;                                             /* what the finish goes by */
 };
 
 #endif

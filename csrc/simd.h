@@ -66,6 +66,13 @@ INLINE vec v_sqrt(vec x)
 INLINE mask sign_bits(void) { return splat_bits((bits)((uint64_t)1 << (REAL_BITS - 1))); }
 INLINE vec v_abs(vec x) { return (vec)((mask)x & ~sign_bits()); }
 
+/* -1, 0 or 1; zeros and NaN come through. */
+INLINE vec v_sign(vec x)
+{
+    const vec one = (vec)((mask)splat(1) | ((mask)x & sign_bits()));
+    return v_select((x < 0) | (x > 0), one, x);
+}
+
 /* x, with zero for denormal numbers. What decays, such as a velocity without gradients, would end as one and stay it, as
  * 0.9 times the smallest of them rounds to itself; and a processor may take 20 times as long for them. */
 INLINE vec v_normal(vec x)

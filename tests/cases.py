@@ -13,8 +13,23 @@ FUSED_ISAS = [isa for isa in _cpu.available_isas() if isa != "base"]
 ACTIVATIONS = ["linear", "relu", "leaky_relu", "sigmoid", "tanh", "softmax"]
 ELEMENTWISE = ACTIVATIONS[:-1]
 
-# Every rule of an update, each keeping a block more than the one before
-OPTIMIZERS = [fd.SGD(0.05), fd.SGD(0.05, 0.9), fd.SGD(0.05, 0.9, nesterov=True), fd.Adam(0.01)]
+# Every rule of an update, and those whose parameters change what is computed
+OPTIMIZERS = [
+    fd.SGD(0.05),
+    fd.SGD(0.05, 0.9),
+    fd.SGD(0.05, 0.9, nesterov=True),
+    fd.SGD(0.05, weight_decay=0.1),
+    fd.Adam(0.01),
+    fd.Adam(0.01, amsgrad=True),
+    fd.AdamW(0.01),
+    fd.NAdam(0.01),
+    fd.Adamax(0.01),
+    fd.RMSprop(0.01),
+    fd.RMSprop(0.01, momentum=0.5, centered=True),
+    fd.Adagrad(0.05),
+    fd.Adadelta(1.0),
+    fd.Lion(0.01),
+]
 
 # (m, k, n): every tile height and width, their tails, and strides on both sides of the packing
 DENSE_SHAPES = [

@@ -80,8 +80,9 @@ def test_random_networks_agree_with_numpy(isa, dtype, problem):
     layers, loss, (m, k, n), optimizer, seed = problem
     X, y = data(loss, m, k, n, np.random.default_rng(seed))
     rate = 1e-3 / (m * n) if loss == "half_sum_squared_error" else 1e-3
-    # the steps of Adam go by the signs of gradients, so that these must not be rounding alone
-    changes = {"epsilon": 1e-3} if isinstance(optimizer, fd.Adam) else {}
+    # first steps go by the signs of gradients, so that these must not be rounding alone
+    changes = {"epsilon": 1e-3} if hasattr(optimizer, "epsilon") else {}
+    rate = 1e-7 if isinstance(optimizer, fd.Lion) and dtype == "float32" else rate
     optimizer = dataclasses.replace(optimizer, learning_rate=rate, **changes)
     net, twin = (
         kind(layers, loss, optimizer, input_shape=(k,), dtype=dtype, seed=seed)

@@ -1,6 +1,7 @@
 """Optimisers as data, and the steps they take."""
 
 import copy
+import dataclasses
 import json
 import pickle
 from pathlib import Path
@@ -10,9 +11,15 @@ import pytest
 from cases import OPTIMIZERS
 
 import fusedelta as fd
+from fusedelta import parameters
 from fusedelta.optimizers import OPTIMIZERS as BY_NAME
+from fusedelta.optimizers import Optimizer
 
-GOLDEN = json.loads((Path(__file__).parent / "golden" / "torch_optimizers.json").read_text())
+GOLDEN = {
+    source: json.loads((Path(__file__).parent / "golden" / f"{source}_optimizers.json").read_text())
+    for source in ("torch", "keras")
+}
+EVERY = list(BY_NAME.values())
 
 # ---- as data -------------------------------------------------------------------------------------
 
@@ -21,20 +28,30 @@ def test_optimizers_are_checked_values():
     assert fd.SGD() == fd.SGD(learning_rate=0.01, momentum=0.0, nesterov=False)
     assert fd.SGD(np.float32(0.5)) == fd.SGD(0.5)
     assert fd.SGD(1).learning_rate == 1.0
-    assert fd.Adam() == fd.Adam(learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-7)
+    assert fd.Adam() == fd.Adam(0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-7, amsgrad=False)
     assert type(fd.Adam(beta_1=0).beta_1) is float
     assert fd.SGD(0.1, 0.9, np.True_).nesterov is True
+    assert fd.SGD(weight_decay=1).weight_decay == 1.0
+    assert fd.AdamW() == fd.AdamW(0.001, weight_decay=0.004) != fd.Adam(weight_decay=0.004)
+
+
+@pytest.mark.parametrize("optimizer", EVERY)
+def test_optimizers_show_themselves(optimizer):
+    """Each parameter of its own; of those that all have, the ones that are set."""
+    for each in (optimizer(), optimizer(0.5, weight_decay=0.25)):
+        assert eval(repr(each), vars(fd)) == each
+    assert ("weight_decay" in repr(optimizer())) == (optimizer is fd.AdamW)
 
 
 @pytest.mark.parametrize("rate", [0, -0.1, np.inf, np.nan])
-@pytest.mark.parametrize("optimizer", [fd.SGD, fd.Adam])
+@pytest.mark.parametrize("optimizer", EVERY)
 def test_senseless_rates_are_refused(optimizer, rate):
     with pytest.raises(ValueError, match=f"learning_rate: .* above 0, got {rate}"):
         optimizer(rate)
 
 
 @pytest.mark.parametrize("rate", ["0.1", None, True, 1j])
-@pytest.mark.parametrize("optimizer", [fd.SGD, fd.Adam])
+@pytest.mark.parametrize("optimizer", EVERY)
 def test_rates_that_are_no_numbers_are_refused(optimizer, rate):
     with pytest.raises(TypeError, match="learning_rate: expected a finite number above 0, got"):
         optimizer(rate)
@@ -42,7 +59,13 @@ def test_rates_that_are_no_numbers_are_refused(optimizer, rate):
 
 @pytest.mark.parametrize("value", [-0.1, 1, 1.5, np.inf, np.nan])
 @pytest.mark.parametrize(
-    ("optimizer", "name"), [(fd.SGD, "momentum"), (fd.Adam, "beta_1"), (fd.Adam, "beta_2")]
+    ("optimizer", "name"),
+    [
+        (optimizer, name)
+        for optimizer in EVERY
+        for name in ("momentum", "rho", "beta_1", "beta_2")
+        if hasattr(optimizer, name)
+    ],
 )
 def test_senseless_shares_are_refused(optimizer, name, value):
     message = f"{name}: expected a finite number >= 0 and below 1, got {value}"
@@ -51,8 +74,21 @@ def test_senseless_shares_are_refused(optimizer, name, value):
 
 
 def test_other_refusals():
-    with pytest.raises(ValueError, match="epsilon: expected a finite number above 0, got 0"):
-        fd.Adam(epsilon=0)
+    for optimizer in (fd.Adam, fd.NAdam, fd.Adamax, fd.RMSprop, fd.Adagrad, fd.Adadelta):
+        with pytest.raises(ValueError, match="epsilon: expected a finite number above 0, got 0"):
+            optimizer(epsilon=0)
+    with pytest.raises(ValueError, match="momentum_decay: expected a finite number above 0, got 0"):
+        fd.NAdam(momentum_decay=0)
+    with pytest.raises(ValueError, match=r"initial_accumulator_value: expected .* >= 0, got -1"):
+        fd.Adagrad(initial_accumulator_value=-1)
+    with pytest.raises(ValueError, match=r"weight_decay: expected a finite number >= 0, got -0.1"):
+        fd.AdamW(weight_decay=-0.1)
+    with pytest.raises(TypeError, match="weight_decay: expected a finite number >= 0, got '1'"):
+        fd.SGD(weight_decay="1")
+    with pytest.raises(TypeError, match=r"amsgrad: expected True or False, got 1 \(int\)"):
+        fd.Adam(amsgrad=1)
+    with pytest.raises(TypeError, match=r"centered: expected True or False, got 1 \(int\)"):
+        fd.RMSprop(centered=1)
     with pytest.raises(TypeError, match="momentum: expected a finite number >= 0 and below 1, got"):
         fd.SGD(momentum="0.9")
     with pytest.raises(TypeError, match=r"nesterov: expected True or False, got 1 \(int\)"):
@@ -70,9 +106,10 @@ def test_name_stands_for_the_defaults(sequential, name):
 @pytest.mark.parametrize(
     ("optimizer", "error", "message"),
     [
-        ("adamant", ValueError, "optimizer: expected one of 'sgd', 'adam'; got 'adamant'"),
-        (0.1, TypeError, r"optimizer: expected one of 'sgd', 'adam'; got 0.1 \(float\)"),
-        (fd.SGD, TypeError, "optimizer: expected one of 'sgd', 'adam'"),
+        ("adamant", ValueError, "optimizer: expected one of 'sgd', 'adam', .*; got 'adamant'"),
+        (0.1, TypeError, r"optimizer: expected one of 'sgd', 'adam', .*; got 0.1 \(float\)"),
+        (fd.SGD, TypeError, "optimizer: expected one of 'sgd', 'adam', "),
+        (Optimizer(), TypeError, "optimizer: expected one of 'sgd', 'adam', .*; got Optimizer"),
     ],
 )
 def test_refused_optimizers(sequential, optimizer, error, message):
@@ -103,22 +140,32 @@ def test_sgd_steps_against_the_gradient(sequential):
     assert net.gradients(X, y)[0] < loss
 
 
-@pytest.mark.parametrize("name", GOLDEN["cases"])
-def test_steps_are_those_of_torch(isa, sequential, dtype, name):
-    case = GOLDEN["cases"][name]
+@pytest.mark.parametrize(
+    ("source", "name"), [(source, name) for source in GOLDEN for name in GOLDEN[source]["cases"]]
+)
+def test_steps_are_those_of_other_libraries(isa, sequential, dtype, source, name):
+    golden = GOLDEN[source]
+    case = golden["cases"][name]
     settings = dict(case["optimizer"])
     optimizer = BY_NAME[settings.pop("optimizer")](**settings)
     layers = [fd.Dense(4, "tanh"), fd.Dense(3)]
     net = sequential(layers, "mean_squared_error", optimizer, input_shape=(5,), dtype=dtype)
-    net.set_weights([np.array(start) for start in GOLDEN["start"]])
-    X, Y = (np.array(GOLDEN[each], dtype) for each in "XY")
+    net.set_weights([np.array(start) for start in golden["start"]])
+    X, Y = (np.array(golden[each], dtype) for each in "XY")
     tolerance = {"float64": 1e-12, "float32": 1e-5}[dtype]
     assert len(case["losses"]) == 20
-    for loss, weights in zip(case["losses"], case["weights"], strict=True):
+    assert set(case["weights"]) == {"1", "2", "3", "20"}
+    for step, loss in enumerate(case["losses"], 1):
         assert net.train_step(X, Y) == pytest.approx(loss, rel=tolerance)
+        weights = case["weights"].get(str(step), net.get_weights())
         for ours, theirs in zip(net.weights, weights, strict=True):
             size = np.abs(theirs).max()
             np.testing.assert_allclose(ours, theirs, rtol=0, atol=tolerance * size)
+
+
+def test_every_optimizer_was_recorded():
+    cases = [case for golden in GOLDEN.values() for case in golden["cases"].values()]
+    assert {case["optimizer"]["optimizer"] for case in cases} == set(BY_NAME)
 
 
 def test_the_first_step_of_adam_has_the_size_of_the_learning_rate(sequential, dtype):
@@ -129,9 +176,13 @@ def test_the_first_step_of_adam_has_the_size_of_the_learning_rate(sequential, dt
         np.testing.assert_allclose(weight, start - 0.25 * np.sign(gradient), rtol=1e-5, atol=1e-6)
 
 
-def test_no_gradient_is_no_step(sequential, dtype):
+@pytest.mark.parametrize("optimizer", [cls for cls in EVERY if hasattr(cls, "epsilon")])
+def test_no_gradient_is_no_step(isa, sequential, dtype, optimizer):
     """Neither weights without a gradient nor the padding become 0 / 0, whatever epsilon is."""
-    net, X, _ = build(sequential, fd.Adam(0.1, epsilon=1e-300), dtype)
+    changes = {"weight_decay": 0.0} if optimizer is fd.AdamW else {}
+    if optimizer is fd.Adagrad:
+        changes = {"initial_accumulator_value": 0.0}
+    net, X, _ = build(sequential, optimizer(0.1, epsilon=1e-300, **changes), dtype)
     start = net.params.copy()
     for _ in range(3):
         net.train_step(np.zeros_like(X), net.predict(np.zeros_like(X)))
@@ -216,14 +267,85 @@ def test_gradients_leave_everything_as_it_is(sequential, optimizer):
 
 
 def test_memory_is_counted(sequential):
+    """The blocks of what is kept, and one of gradients: the twin has it always, plain SGD never."""
     sizes = {}
     for optimizer in OPTIMIZERS:
         net, X, y = build(sequential, optimizer)
         net.train_step(X, y)
         sizes[optimizer] = net.workspace_bytes
-        assert len(net._engine.moments) == len(optimizer.moments)
-    blocks = [(size - min(sizes.values())) / net.params.nbytes for size in sizes.values()]
-    assert blocks == [0, 1, 2, 3] if sequential is fd.Sequential else [0, 1, 1, 2]
+        assert tuple(net._engine.moments) == optimizer.moments
+    for optimizer, size in sizes.items():
+        blocks = (size - sizes[fd.SGD(0.05)]) / net.params.nbytes
+        accumulates_in_place = optimizer in (fd.SGD(0.05), fd.SGD(0.05, 0.9))
+        gradient = 0 if sequential is not fd.Sequential or accumulates_in_place else 1
+        assert blocks == len(optimizer.moments) + gradient
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=str)
+def test_padding_stays_zero(isa, dtype, optimizer):
+    net, X, y = build(fd.Sequential, optimizer, dtype, widths=(20, 2))
+    for _ in range(3):
+        net.train_step(X, y)
+    used = np.zeros(net.params.size, bool)
+    for view in parameters.views(net._rows, used):
+        view[...] = True
+    for block in (net.params, *net._engine.moments.values()):
+        assert not block[~used].any()
+        assert block[used].all()
+
+
+# ---- the learning rate ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=str)
+def test_the_learning_rate_can_be_set_at_any_time(isa, dtype, optimizer):
+    """Steps as of networks that had the rates from the start; what is kept goes on."""
+    nets = [build(each, optimizer, dtype)[0] for each in (fd.Sequential, fd.reference.Sequential)]
+    _, X, y = build(fd.Sequential, optimizer)
+    for net in nets:
+        assert net.learning_rate == optimizer.learning_rate
+        net.fit(X, y, epochs=2, batch_size=4, verbose=0)
+        state, before = repr(net.optimizer_state), net.get_weights()
+        net.learning_rate = 1e-30
+        assert repr(net.optimizer_state) == state
+        net.train_step(X, y)
+        for weight, start in zip(net.weights, before, strict=True):
+            np.testing.assert_allclose(weight, start, rtol=0, atol=1e-25)
+        net.learning_rate = np.float64(0.002)
+        assert net.optimizer == dataclasses.replace(optimizer, learning_rate=0.002)
+        net.train_step(X, y)
+        net = copy.deepcopy(net)
+        assert net.learning_rate == 0.002
+        net.train_step(X, y)
+    tolerance = {"float64": 1e-11, "float32": 2e-4}[dtype]
+    np.testing.assert_allclose(*(net.params for net in nets), rtol=tolerance, atol=tolerance)
+
+
+def test_the_learning_rate_changes_steps_in_proportion(sequential):
+    net, X, y = build(sequential, fd.SGD(0.5))
+    for rate in (0.5, 0.25):
+        net.learning_rate = rate
+        before, (_, gradients) = net.get_weights(), net.gradients(X, y)
+        net.train_step(X, y)
+        for weight, start, gradient in zip(net.weights, before, gradients, strict=True):
+            np.testing.assert_allclose(weight, start - rate * gradient, rtol=1e-12, atol=1e-15)
+
+
+def test_the_learning_rate_of_a_network_without_inputs(sequential):
+    net, X, y = build(sequential, "adam", input_shape=None)
+    net.learning_rate = 0.25
+    net.train_step(X, y)
+    assert net.learning_rate == 0.25
+    assert f"{net}".count("learning_rate=0.25") == 1
+
+
+def test_learning_rates_that_are_none_change_nothing(sequential):
+    net, _, _ = build(sequential, "adam")
+    with pytest.raises(ValueError, match="learning_rate: expected a finite number above 0, got -1"):
+        net.learning_rate = -1
+    with pytest.raises(TypeError, match="learning_rate: expected a finite number above 0, got '1'"):
+        net.learning_rate = "1"
+    assert net.optimizer == fd.Adam()
 
 
 # ---- its state, set by hand ----------------------------------------------------------------------

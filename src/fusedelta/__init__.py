@@ -24,12 +24,26 @@ from fusedelta.initializers import (
 )
 from fusedelta.layers import Dense
 from fusedelta.network import Sequential, load
-from fusedelta.optimizers import SGD, Adam
+from fusedelta.optimizers import (
+    SGD,
+    Adadelta,
+    Adagrad,
+    Adam,
+    Adamax,
+    AdamW,
+    Lion,
+    NAdam,
+    RMSprop,
+)
 from fusedelta.profiling import profile
 
 __all__ = [
     "SGD",
+    "Adadelta",
+    "Adagrad",
     "Adam",
+    "AdamW",
+    "Adamax",
     "Constant",
     "Dense",
     "GlorotNormal",
@@ -39,7 +53,10 @@ __all__ = [
     "History",
     "LeakyReLU",
     "LecunNormal",
+    "Lion",
+    "NAdam",
     "Ones",
+    "RMSprop",
     "RandomNormal",
     "RandomUniform",
     "Sequential",

@@ -69,28 +69,28 @@ cdef extern from "net.h" nogil:
         ptrdiff_t size
         void *w
         void *g
+        void *velocity
         void *m
         void *v
+        void *u
+        void *d
         double rate
+        double mean_part
+        double gradient_part
+        double decay
+        double epsilon
+        double momentum
+        double rho
         double beta_1
         double beta_2
-        double epsilon
-        int64_t steps
-        double power_1
-        double power_2
-
-    ctypedef struct optimizer_t "struct optimizer":
-        double rate
-        double beta
-        void (*finish)(const net_t *, ptrdiff_t first, ptrdiff_t last) noexcept nogil
-        moments_t *moments
 
     ctypedef struct net_t "struct net":
         const kernels_t *cpu
         ptrdiff_t n_rows
         row_t *rows
         loss_t loss
-        optimizer_t optimizer
+        void (*finish)(const net_t *, int thread, int threads) noexcept nogil
+        void *optimizer
 
 
 cdef extern from "kernels.h" nogil:
@@ -121,10 +121,17 @@ cdef extern from "kernels.h" nogil:
         void (*squared_error)(const loss_t *, ptrdiff_t m, score_t *) noexcept nogil
         void (*binary_crossentropy)(const loss_t *, ptrdiff_t m, score_t *) noexcept nogil
         void (*categorical_crossentropy)(const loss_t *, ptrdiff_t m, score_t *) noexcept nogil
+        void (*descent_finish)(const moments_t *, ptrdiff_t first, ptrdiff_t last) noexcept nogil
         void (*momentum_finish)(const moments_t *, ptrdiff_t first, ptrdiff_t last) noexcept nogil
         void (*nesterov_finish)(const moments_t *, ptrdiff_t first, ptrdiff_t last) noexcept nogil
-        void (*adam_finish)(const moments_t *, ptrdiff_t first, ptrdiff_t last,
-                            double rate, double epsilon) noexcept nogil
+        void (*lion_finish)(const moments_t *, ptrdiff_t first, ptrdiff_t last) noexcept nogil
+        void (*adam_finish)(const moments_t *, ptrdiff_t first, ptrdiff_t last) noexcept nogil
+        void (*amsgrad_finish)(const moments_t *, ptrdiff_t first, ptrdiff_t last) noexcept nogil
+        void (*nadam_finish)(const moments_t *, ptrdiff_t first, ptrdiff_t last) noexcept nogil
+        void (*adamax_finish)(const moments_t *, ptrdiff_t first, ptrdiff_t last) noexcept nogil
+        void (*rmsprop_finish)(const moments_t *, ptrdiff_t first, ptrdiff_t last) noexcept nogil
+        void (*adagrad_finish)(const moments_t *, ptrdiff_t first, ptrdiff_t last) noexcept nogil
+        void (*adadelta_finish)(const moments_t *, ptrdiff_t first, ptrdiff_t last) noexcept nogil
         void (*apply)(int kind, double slope, const void *x, void *y, ptrdiff_t count) noexcept nogil
         int (*all_within)(const void *x, ptrdiff_t count, double low, double high) noexcept nogil
 

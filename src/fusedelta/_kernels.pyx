@@ -49,23 +49,37 @@ def all_within(isa, np.ndarray x, low, high):
     return bool(kernels_named(isa, x.itemsize).all_within(np.PyArray_DATA(x), x.size, low, high))
 
 
-def finish(isa, str kernel, np.ndarray w, np.ndarray g, np.ndarray m, np.ndarray v, double rate, double beta_1,
-           double beta_2=0, double epsilon=0, ptrdiff_t first=0, last=None, ptrdiff_t times=1):
-    """An optimiser's finish on aligned blocks of whole 64 bytes; rate and epsilon are those of the step."""
-    cdef const kernels_t *cpu = kernels_named(isa, w.itemsize)
-    cdef ptrdiff_t _, end = w.size if last is None else last, kind = FINISH_KERNELS.index(kernel)
-    cdef moments_t moments = moments_t(
-        size=w.size, w=np.PyArray_DATA(w), g=np.PyArray_DATA(g), m=np.PyArray_DATA(m), v=np.PyArray_DATA(v),
-        rate=rate, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon, steps=0, power_1=1, power_2=1,
+ctypedef void (*finish_t)(const moments_t *, ptrdiff_t, ptrdiff_t) noexcept nogil
+
+
+def finish(isa, str kernel, dict blocks, dict numbers, ptrdiff_t first=0, last=None, ptrdiff_t times=1):
+    """An optimiser's finish on aligned blocks of whole 64 bytes, named as in struct moments like the step's numbers."""
+    cdef const kernels_t *cpu = kernels_named(isa, blocks["w"].itemsize)
+    cdef ptrdiff_t _, end = blocks["w"].size if last is None else last
+    cdef finish_t run = finish_kernel(cpu, kernel)
+    cdef moments_t s = moments_t(
+        size=blocks["w"].size, w=data_of(blocks, "w"), g=data_of(blocks, "g"), velocity=data_of(blocks, "velocity"),
+        m=data_of(blocks, "m"), v=data_of(blocks, "v"), u=data_of(blocks, "u"), d=data_of(blocks, "d"),
+        rate=numbers["rate"], mean_part=numbers["mean_part"], gradient_part=numbers["gradient_part"],
+        decay=numbers["decay"], epsilon=numbers["epsilon"], momentum=numbers["momentum"], rho=numbers["rho"],
+        beta_1=numbers["beta_1"], beta_2=numbers["beta_2"],
     )
     with nogil:
         for _ in range(times):
-            if kind == 0:
-                cpu.momentum_finish(&moments, first, end)
-            elif kind == 1:
-                cpu.nesterov_finish(&moments, first, end)
-            else:
-                cpu.adam_finish(&moments, first, end, rate, epsilon)
+            run(&s, first, end)
+
+
+cdef void *data_of(dict blocks, str name) except? NULL:
+    return np.PyArray_DATA(blocks[name]) if name in blocks else NULL
+
+
+cdef finish_t finish_kernel(const kernels_t *cpu, str kernel) except NULL:
+    cdef finish_t[11] entries = [
+        cpu.descent_finish, cpu.momentum_finish, cpu.nesterov_finish, cpu.lion_finish, cpu.adam_finish,
+        cpu.amsgrad_finish, cpu.nadam_finish, cpu.adamax_finish, cpu.rmsprop_finish, cpu.adagrad_finish,
+        cpu.adadelta_finish,
+    ]
+    return entries[FINISH_KERNELS.index(kernel)]
 
 
 cdef class Matrices:
@@ -176,5 +190,10 @@ cdef class Matrices:
 LAYER_KERNELS = [
     f"{path}_{passes}" for path in ("dense", "online", "narrow") for passes in ("forward", "backward", "update")
 ]
-FINISH_KERNELS = ["momentum_finish", "nesterov_finish", "adam_finish"]
+FINISH_KERNELS = [
+    f"{rule}_finish" for rule in (
+        "descent", "momentum", "nesterov", "lion", "adam", "amsgrad", "nadam", "adamax", "rmsprop", "adagrad",
+        "adadelta",
+    )
+]
 LOSS_KERNELS = ["squared_error", "binary_crossentropy", "categorical_crossentropy"]

@@ -46,7 +46,7 @@ cdef class Net:
         The layers, with the place of each in `params`.
     loss : str
         Name of the loss.
-    optimizer : optimizers.SGD or optimizers.Adam
+    optimizer : optimizers.Optimizer
         The rule of the updates.
     params : ndarray of float32 or float64
         The flat block of weights and biases, 64-byte aligned; updated in place.
@@ -183,6 +183,14 @@ cdef class Net:
             program.aim(self.optimizer.target)
             self.release()
         return program.loss(&score, data.m)
+
+    def retune(self, optimizer):
+        """Go on with the numbers of an optimiser of the same kind; what it keeps stays."""
+        self.acquire()
+        try:
+            self.optimizer.retune(optimizer)
+        finally:
+            self.release()
 
     def reset_optimizer(self):
         """Forget all earlier steps; plain SGD remembers none."""

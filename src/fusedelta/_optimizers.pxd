@@ -1,17 +1,35 @@
 from libc.stddef cimport ptrdiff_t
+from libc.stdint cimport int64_t
 
-from fusedelta._c cimport moments_t, optimizer_t
+from fusedelta._c cimport kernels_t, moments_t, net_t
+
+
+# An optimiser is a row too: target = beta target + alpha X^T D, alpha = rate * the loss's delta factor; then a finish.
+cdef struct rule_t:
+    double rate
+    double beta
+    void (*begin)(rule_t *) noexcept nogil    # before a step: counts it and sets its numbers; NULL where none change
+    void (*finish)(const moments_t *, ptrdiff_t first, ptrdiff_t last) noexcept nogil    # NULL where the target is ...
+    moments_t moments                         # ... the weights themselves
+    double learning_rate
+    double weight_decay
+    double epsilon                            # as the user gives them; others are in the moments
+    double momentum_decay
+    double smallest                           # normal number of the dtype
+    int64_t steps                             # taken so far
+    double power_1                            # beta_1 to the power of the steps; for NAdam the product of its mu
+    double power_2                            # beta_2 likewise
 
 
 cdef class Optimizer:
-    cdef optimizer_t row         # for the programs of the network
+    cdef rule_t rule             # for the programs of the network
     cdef ptrdiff_t target        # where the rows' updates go, in bytes beyond the weights
-    cdef moments_t memory
     cdef readonly dict moments   # the blocks kept from step to step, by name
     cdef object gradient         # the block of gradients, or None
+    cdef list starts             # views of what does not start at zero, with what it starts with
     cdef readonly ptrdiff_t nbytes
 
-    cdef void set_row(self, object optimizer) noexcept
+    cdef int set_finish(self, object optimizer, const kernels_t *cpu) except -1
 
 
-cdef void count_step(moments_t *memory) noexcept nogil
+cdef void finish_share(const net_t *net, int thread, int threads) noexcept nogil

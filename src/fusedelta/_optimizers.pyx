@@ -1,26 +1,30 @@
 """Optimisers as rows: target = beta target + alpha X^T D with alpha = rate * the loss's delta factor, then finish.
 
-               target      rate             beta   finish
-    SGD        weights     -learning_rate   1      none: no state, no gradient
-    momentum   velocity    1                mu     w -= learning_rate * velocity
-    Nesterov   gradient    1                0      velocity, then weights
-    Adam       gradient    1                0      both means, then weights
+               target      rate             beta       finish
+    SGD        weights     -learning_rate   1          none: no state, no gradient
+    momentum   velocity    1                momentum   w -= learning_rate * velocity
+    others     gradient    1                0          what the rule keeps, then weights: csrc/finish.h
 
 The finish is one pass over the whole block at the end of a step. A pass over a few rows that are still in the cache,
 after the update of just these, was tried: it saves 0 to 4 % of both, and costs 10 to 40 % where panels are packed.
+
+Weight decay takes the gradient too: a factor 1 - learning_rate * weight_decay, as the beta of the weights, would be
+rounded to float32, and so change a small decay by percents, always to the same side.
 """
 
 cimport cython
 from libc.float cimport DBL_MIN, FLT_MIN
-from libc.math cimport sqrt
+from libc.math cimport pow, sqrt
+from libc.stddef cimport ptrdiff_t
 from libc.stdint cimport int64_t
 
 cimport numpy as np
 
-from fusedelta._c cimport moments_t, net_t
+from fusedelta._c cimport BLOCK_BYTES, kernels_t, moments_t, net_t
+from fusedelta._cpu cimport current_kernels
 
-from fusedelta.optimizers import Adam
-from fusedelta.parameters import allocate
+from fusedelta.optimizers import SGD, Adadelta, Adagrad, Adam, Adamax, Lion, NAdam, RMSprop
+from fusedelta.parameters import allocate, views
 
 np.import_array()
 
@@ -33,7 +37,7 @@ cdef class Optimizer:
 
     Parameters
     ----------
-    optimizer : optimizers.SGD or optimizers.Adam
+    optimizer : optimizers.Optimizer
         The rule.
     rows : list of layers.Row
         The layers.
@@ -42,82 +46,159 @@ cdef class Optimizer:
     """
 
     def __cinit__(self, optimizer, list rows, np.ndarray params):
-        cdef char *target = np.PyArray_BYTES(params)
+        cdef moments_t *blocks = &self.rule.moments
+        cdef char *weights = np.PyArray_BYTES(params)
         self.moments = {name: allocate(rows, params.dtype) for name in optimizer.moments}
-        blocks = list(self.moments.values())
-        self.set_row(optimizer)
-        if blocks:
-            self.memory.size, self.memory.w = np.PyArray_SIZE(params), target
-            self.memory.m = np.PyArray_BYTES(blocks[0])
-            self.memory.v = np.PyArray_BYTES(blocks[len(blocks) - 1])
-            target = <char *> self.memory.m
-            self.row.moments = &self.memory
-        if self.row.finish == finish_nesterov or self.row.finish == finish_adam:
+        blocks.size, blocks.w = np.PyArray_SIZE(params), weights
+        blocks.velocity = data_of(self.moments.get("velocity"))
+        blocks.m, blocks.v = data_of(self.moments.get("m")), data_of(self.moments.get("v"))
+        blocks.u, blocks.d = data_of(self.moments.get("u")), data_of(self.moments.get("d"))
+        self.rule.smallest = FLT_MIN if np.PyArray_ITEMSIZE(params) == 4 else DBL_MIN
+        self.set_finish(optimizer, current_kernels(np.PyArray_ITEMSIZE(params)))
+        if self.rule.finish == NULL:
+            self.target = 0
+        elif self.rule.beta != 0:
+            self.target = <char *> blocks.velocity - weights
+        else:
             self.gradient = allocate(rows, params.dtype)
-            blocks.append(self.gradient)
-            self.memory.g = target = np.PyArray_BYTES(self.gradient)
-        self.target = target - np.PyArray_BYTES(params)
-        self.nbytes = sum([block.nbytes for block in blocks])
+            blocks.g = data_of(self.gradient)
+            self.target = <char *> blocks.g - weights
+        self.nbytes = sum([block.nbytes for block in (*self.moments.values(), self.gradient) if block is not None])
+        self.starts = []
+        if isinstance(optimizer, Adagrad):
+            pieces = views(rows, self.moments["v"])
+            self.starts = [(piece, optimizer.initial_accumulator_value) for piece in pieces]
+        self.retune(optimizer)
         self.reset()
 
-    cdef void set_row(self, object optimizer) noexcept:
-        self.row.rate, self.row.beta, self.row.finish = 1, 0, NULL
-        self.memory.rate = optimizer.learning_rate
-        if isinstance(optimizer, Adam):
-            self.memory.beta_1, self.memory.beta_2 = optimizer.beta_1, optimizer.beta_2
-            self.memory.epsilon, self.row.finish = optimizer.epsilon, finish_adam
-            return
-        self.memory.beta_1 = optimizer.momentum
-        if optimizer.nesterov:
-            self.row.finish = finish_nesterov
-        elif optimizer.momentum > 0:
-            self.row.beta, self.row.finish = optimizer.momentum, finish_momentum
+    cdef int set_finish(self, object optimizer, const kernels_t *cpu) except -1:
+        """The finish of a rule, and with it how the target goes on."""
+        cdef rule_t *rule = &self.rule
+        rule.beta, rule.begin = 0, begin_plain
+        if isinstance(optimizer, SGD):
+            if optimizer.nesterov:
+                rule.finish = cpu.nesterov_finish
+            elif optimizer.momentum > 0:
+                rule.beta, rule.finish = optimizer.momentum, cpu.momentum_finish
+            elif optimizer.weight_decay:
+                rule.finish = cpu.descent_finish
+            else:
+                rule.beta, rule.begin, rule.finish = 1, NULL, NULL
+        elif isinstance(optimizer, Adam):
+            rule.begin = begin_adam
+            rule.finish = cpu.amsgrad_finish if optimizer.amsgrad else cpu.adam_finish
+        elif isinstance(optimizer, NAdam):
+            rule.begin, rule.finish = begin_nadam, cpu.nadam_finish
+        elif isinstance(optimizer, Adamax):
+            rule.begin, rule.finish = begin_adamax, cpu.adamax_finish
+        elif isinstance(optimizer, RMSprop):
+            rule.finish = cpu.rmsprop_finish
+        elif isinstance(optimizer, Adagrad):
+            rule.finish = cpu.adagrad_finish
+        elif isinstance(optimizer, Adadelta):
+            rule.finish = cpu.adadelta_finish
+        elif isinstance(optimizer, Lion):
+            rule.finish = cpu.lion_finish
         else:
-            self.row.rate, self.row.beta = -optimizer.learning_rate, 1
+            raise TypeError(f"optimizer: no kernel finishes the steps of {optimizer!r}")
+        return 0
+
+    def retune(self, optimizer):
+        """Take the numbers of an optimiser of the same kind; what is kept stays."""
+        cdef rule_t *rule = &self.rule
+        cdef moments_t *moments = &rule.moments
+        rule.learning_rate = optimizer.learning_rate
+        rule.weight_decay = optimizer.weight_decay or 0
+        rule.epsilon = getattr(optimizer, "epsilon", 0)
+        rule.momentum_decay = getattr(optimizer, "momentum_decay", 0)
+        moments.momentum, moments.rho = getattr(optimizer, "momentum", 0), getattr(optimizer, "rho", 0)
+        moments.beta_1, moments.beta_2 = getattr(optimizer, "beta_1", 0), getattr(optimizer, "beta_2", 0)
+        rule.rate = 1 if rule.finish != NULL else -rule.learning_rate
 
     @property
     def steps(self):
-        """Steps taken, counted where there are moments."""
-        return self.memory.steps
+        """Steps taken, counted where there is a finish."""
+        return self.rule.steps
 
     @steps.setter
     def steps(self, int64_t steps):
-        cdef moments_t *memory = &self.memory
-        memory.steps, memory.power_1, memory.power_2 = 0, 1, 1
-        while memory.steps < steps and (memory.power_1 > 0 or memory.power_2 > 0):
-            count_step(memory)
-        memory.steps = steps
+        cdef rule_t *rule = &self.rule
+        rule.steps, rule.power_1, rule.power_2 = 0, 1, 1
+        while rule.steps < steps and (rule.power_1 > 0 or rule.power_2 > 0):
+            count_step(rule)
+        rule.steps = steps
 
     def reset(self):
         """Forget all earlier steps."""
         for block in self.moments.values():
             block.fill(0)
+        for piece, start in self.starts:
+            piece.fill(start)
         self.steps = 0
 
 
-cdef void finish_momentum(const net_t *net, ptrdiff_t first, ptrdiff_t last) noexcept nogil:
-    net.cpu.momentum_finish(net.optimizer.moments, first, last)
+cdef void *data_of(object block) except? NULL:
+    return NULL if block is None else np.PyArray_DATA(block)
 
 
-cdef void finish_nesterov(const net_t *net, ptrdiff_t first, ptrdiff_t last) noexcept nogil:
-    net.cpu.nesterov_finish(net.optimizer.moments, first, last)
+# ---- the start of a step: one thread counts it before several may share its finish -----------------------------------
 
 
-cdef void finish_adam(const net_t *net, ptrdiff_t first, ptrdiff_t last) noexcept nogil:
+cdef inline void count_step(rule_t *rule) noexcept nogil:
+    rule.steps += 1
+    cdef double left_1 = rule.moments.beta_1
+    if rule.momentum_decay > 0:
+        left_1 = mu(rule, rule.steps)
+    rule.power_1 = rule.power_1 * left_1 if rule.power_1 > NEGLIGIBLE else 0
+    rule.power_2 = rule.power_2 * rule.moments.beta_2 if rule.power_2 > NEGLIGIBLE else 0
+
+
+cdef inline double mu(const rule_t *rule, int64_t step) noexcept nogil:
+    """The momentum of a step of NAdam."""
+    return rule.moments.beta_1 * (1 - 0.5 * pow(0.96, rule.momentum_decay * <double> step))
+
+
+cdef void begin_plain(rule_t *rule) noexcept nogil:
+    """The numbers of a step without corrections."""
+    count_step(rule)
+    rule.moments.rate = rule.learning_rate
+    rule.moments.decay = rule.learning_rate * rule.weight_decay
+    rule.moments.epsilon = max(rule.epsilon, rule.smallest)  # above zero in the dtype, for 0 / 0 is no step
+
+
+cdef void begin_adam(rule_t *rule) noexcept nogil:
     """The bias corrections, folded into the scalars.
 
     With c_1 = 1 - beta_1^t and c_2 = 1 - beta_2^t:
 
         rate (m / c_1) / (sqrt(v / c_2) + epsilon) = (rate sqrt(c_2) / c_1) m / (sqrt(v) + epsilon sqrt(c_2))
     """
-    cdef const moments_t *memory = net.optimizer.moments
-    cdef double root = sqrt(1 - memory.power_2), smallest = FLT_MIN if net.cpu.itemsize == 4 else DBL_MIN
-    net.cpu.adam_finish(memory, first, last, memory.rate * root / (1 - memory.power_1),
-                        max(memory.epsilon * root, smallest))  # above zero in the dtype, for 0 / 0 is no step
+    begin_plain(rule)
+    cdef double root = sqrt(1 - rule.power_2)
+    rule.moments.rate *= root / (1 - rule.power_1)
+    rule.moments.epsilon = max(rule.epsilon * root, rule.smallest)
 
 
-cdef void count_step(moments_t *memory) noexcept nogil:
-    """Before the finish of a step, which several threads may share."""
-    memory.steps += 1
-    memory.power_1 = memory.power_1 * memory.beta_1 if memory.power_1 > NEGLIGIBLE else 0
-    memory.power_2 = memory.power_2 * memory.beta_2 if memory.power_2 > NEGLIGIBLE else 0
+cdef void begin_nadam(rule_t *rule) noexcept nogil:
+    """As Adam, with the product of the mu so far, and with that of the next step too."""
+    begin_plain(rule)
+    cdef double root = sqrt(1 - rule.power_2), ahead = mu(rule, rule.steps + 1)
+    rule.moments.rate *= root
+    rule.moments.mean_part = ahead / (1 - rule.power_1 * ahead)
+    rule.moments.gradient_part = (1 - mu(rule, rule.steps)) / (1 - rule.power_1)
+    rule.moments.epsilon = max(rule.epsilon * root, rule.smallest)
+
+
+cdef void begin_adamax(rule_t *rule) noexcept nogil:
+    begin_plain(rule)
+    rule.moments.rate /= 1 - rule.power_1
+
+
+# ---- the end of a step ----------------------------------------------------------------------------------------------
+
+
+cdef void finish_share(const net_t *net, int thread, int threads) noexcept nogil:
+    """A thread's part: whole 64-byte blocks."""
+    cdef const rule_t *rule = <const rule_t *> net.optimizer
+    cdef ptrdiff_t block = <ptrdiff_t> (BLOCK_BYTES // net.cpu.itemsize), blocks = rule.moments.size // block
+    rule.finish(&rule.moments, blocks * thread // threads * block, blocks * (thread + 1) // threads * block)

@@ -20,7 +20,7 @@ cdef struct record_t:
     layer_ops_t *timed           # (n_rows)
     cell_t *cells                # (n_rows, 3)
     void (*plain_evaluate)(const loss_t *, ptrdiff_t m, score_t *) noexcept nogil
-    void (*plain_finish)(const net_t *, ptrdiff_t first, ptrdiff_t last) noexcept nogil
+    void (*plain_finish)(const net_t *, int thread, int threads) noexcept nogil
     cell_t loss
     cell_t finish
 

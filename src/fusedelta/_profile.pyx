@@ -53,12 +53,12 @@ cdef class Recorder:
         cdef ptrdiff_t i
         cdef record_t *record = &self.record
         cdef net_t *net = &self.program.net
-        record.plain_cpu, record.plain_evaluate, record.plain_finish = net.cpu, net.loss.evaluate, net.optimizer.finish
+        record.plain_cpu, record.plain_evaluate, record.plain_finish = net.cpu, net.loss.evaluate, net.finish
         record.cpu = net.cpu[0]
         record.cpu.narrow_step, record.cpu.online_step = narrow_step, online_step
         net.cpu, net.loss.evaluate = &record.cpu, evaluate
-        if net.optimizer.finish != NULL:
-            net.optimizer.finish = finish
+        if net.finish != NULL:
+            net.finish = finish
         for i in range(net.n_rows):
             record.plain[i], record.timed[i] = net.rows[i].ops, net.rows[i].ops[0]
             record.timed[i].forward = forward
@@ -71,7 +71,7 @@ cdef class Recorder:
         cdef ptrdiff_t i
         cdef record_t *record = &self.record
         cdef net_t *net = &self.program.net
-        net.cpu, net.loss.evaluate, net.optimizer.finish = record.plain_cpu, record.plain_evaluate, record.plain_finish
+        net.cpu, net.loss.evaluate, net.finish = record.plain_cpu, record.plain_evaluate, record.plain_finish
         for i in range(net.n_rows):
             net.rows[i].ops = record.plain[i]
 
@@ -147,11 +147,11 @@ cdef void evaluate(const loss_t *loss, ptrdiff_t m, score_t *score) noexcept nog
     note(&record.loss, 0, 1, m, start)
 
 
-cdef void finish(const net_t *net, ptrdiff_t first, ptrdiff_t last) noexcept nogil:
+cdef void finish(const net_t *net, int thread, int threads) noexcept nogil:
     cdef record_t *record = <record_t *> net.cpu
     cdef int64_t start = ticks()
-    record.plain_finish(net, first, last)
-    note(&record.finish, first, last, 1, start)
+    record.plain_finish(net, thread, threads)
+    note(&record.finish, thread, thread + 1, 1, start)
 
 
 cdef void walk(const net_t *net, ptrdiff_t m, ptrdiff_t loss_rows, double alpha, double beta,

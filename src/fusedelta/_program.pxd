@@ -2,7 +2,7 @@ from libc.stddef cimport ptrdiff_t
 from libc.stdint cimport int64_t
 
 from fusedelta._c cimport activation_t, net_t, row_t, score_t, share_t, team_t
-from fusedelta._optimizers cimport Optimizer
+from fusedelta._optimizers cimport Optimizer, rule_t
 
 
 # The samples of a call: batches are runs of `order`, or of the samples as they lie.
@@ -42,6 +42,7 @@ cdef class Program:
     cdef activation_t output     # the last row's activation
     cdef ptrdiff_t k, n, itemsize
     cdef Optimizer optimizer     # the network's: its programs share it
+    cdef rule_t *rule            # its
     cdef double flops            # of one sample, all three passes
     cdef char *memory
     cdef ptrdiff_t capacity      # samples the memory has room for

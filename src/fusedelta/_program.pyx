@@ -26,7 +26,7 @@ from fusedelta._c cimport (
 from fusedelta._cpu cimport current_kernels
 from fusedelta._dense cimport dense_ops, narrow_dense_ops
 from fusedelta._losses cimport set_loss
-from fusedelta._optimizers cimport Optimizer, count_step
+from fusedelta._optimizers cimport Optimizer, finish_share, rule_t
 
 np.import_array()
 
@@ -83,7 +83,10 @@ cdef class Program:
         self.net.loss.n, self.net.loss.ld = self.n, self.net.rows[last].ld
         self.logits = set_loss(&self.net.loss, loss, self.net.cpu)
         self.sparse = loss == "sparse_categorical_crossentropy"
-        self.optimizer, self.net.optimizer = optimizer, optimizer.row
+        self.optimizer, self.rule = optimizer, &optimizer.rule
+        self.net.optimizer = self.rule
+        if self.rule.finish != NULL:
+            self.net.finish = finish_share
         self.aim(optimizer.target)
 
     cdef int compile(self, row_t *row, object layer, char *params) except -1:
@@ -282,9 +285,11 @@ cdef class Program:
     cdef void step(self, ptrdiff_t m, score_t *score) noexcept nogil:
         """One optimiser step on the batch in place."""
         cdef team_step step
-        cdef double alpha = self.alpha(m, self.net.optimizer.rate), beta = self.net.optimizer.beta
-        if self.net.optimizer.finish != NULL:
-            count_step(self.net.optimizer.moments)
+        cdef rule_t *rule = self.rule
+        cdef double alpha, beta
+        if rule.begin != NULL:
+            rule.begin(rule)
+        alpha, beta = self.alpha(m, rule.rate), rule.beta
         if self.threads > 1 and self.flops * m >= THREADED_FLOPS:
             step.program, step.m, step.score = <void *> self, m, score
             team_run(self.team, run_share, &step)
@@ -297,18 +302,19 @@ cdef class Program:
         else:
             self.forward(m)
             self.score(m, score)
-            self.backward(m, self.net.optimizer.rate, self.net.optimizer.beta)
-        if self.net.optimizer.finish != NULL:
-            self.net.optimizer.finish(&self.net, 0, self.net.optimizer.moments.size)
+            self.backward(m, rule.rate, beta)
+        if self.net.finish != NULL:
+            self.net.finish(&self.net, 0, 1)
 
     cdef void step_share(self, int thread, ptrdiff_t m, score_t *score) noexcept nogil:
         """One thread's part of a step: all the way back before any weight moves."""
-        cdef ptrdiff_t i, blocks
+        cdef ptrdiff_t i
         cdef int threads = team_start(self.team)
         cdef const row_t *rows = self.net.rows
         cdef share_t share = share_t(m, m * thread // threads, m * (thread + 1) // threads,
                                      self.panels + thread * self.panel)
-        cdef double alpha = self.alpha(m, self.net.optimizer.rate)
+        cdef const rule_t *rule = self.rule
+        cdef double alpha = self.alpha(m, rule.rate)
         self.forward_share(&share)
         team_barrier(self.team)
         if thread == 0:
@@ -320,12 +326,10 @@ cdef class Program:
         for i in range(self.net.n_rows):
             share.first = (rows[i].k + 1) * thread // threads
             share.last = (rows[i].k + 1) * (thread + 1) // threads
-            rows[i].ops.update(&self.net, &rows[i], &share, alpha, self.net.optimizer.beta)
-        if self.net.optimizer.finish != NULL:
+            rows[i].ops.update(&self.net, &rows[i], &share, alpha, rule.beta)
+        if self.net.finish != NULL:
             team_barrier(self.team)
-            blocks = self.net.optimizer.moments.size * self.itemsize // BLOCK_BYTES
-            self.net.optimizer.finish(&self.net, blocks * thread // threads * (BLOCK_BYTES // self.itemsize),
-                                      blocks * (thread + 1) // threads * (BLOCK_BYTES // self.itemsize))
+            self.net.finish(&self.net, thread, threads)
 
     cdef double loss(self, const score_t *score, ptrdiff_t m) noexcept nogil:
         cdef double value = score.sum * self.net.loss.value_factor

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from copy import deepcopy
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 from weakref import WeakSet
 
@@ -82,6 +83,23 @@ class Assembly:
     def optimizer(self) -> Optimizer:
         """The optimiser."""
         return self._optimizer
+
+    @property
+    def learning_rate(self) -> float:
+        """The learning rate; set it at any time, the optimiser keeps its state.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If it is set to anything but a finite number above 0.
+        """
+        return self._optimizer.learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, learning_rate: float) -> None:
+        optimizer = replace(self._optimizer, learning_rate=learning_rate)
+        self._engine.retune(optimizer)
+        self._optimizer = optimizer
 
     @property
     def input_shape(self) -> tuple[int] | None:
@@ -163,8 +181,9 @@ class Assembly:
     def optimizer_state(self) -> dict[str, Any]:
         """Copies of what the optimiser keeps from step to step; settable.
 
-        ``"velocity"`` of `SGD` with momentum, ``"m"`` and ``"v"`` of `Adam` are lists of arrays as
-        `get_weights` returns them; ``"steps"`` is the number of steps that made them.
+        ``"steps"`` is the number of steps that it has counted (plain `SGD` counts none). What
+        stands in its formulae for every weight, such as ``"velocity"`` of `SGD` with momentum or
+        ``"m"`` and ``"v"`` of `Adam`, are lists of arrays as `get_weights` returns them.
         """
         moments = {
             name: [piece.copy() for piece in parameters.views(self._rows, block)]

@@ -72,6 +72,9 @@ class Engine(Protocol):
     def gradients(self, X: np.ndarray, y: np.ndarray, block: np.ndarray) -> float:
         """Write gradients into a block as `parameters.allocate` makes them; returns the loss."""
 
+    def retune(self, optimizer: Optimizer) -> None:
+        """Go on with the numbers of an optimiser of the same kind; what it keeps stays."""
+
     def reset_optimizer(self) -> None:
         """Forget the optimiser's state."""
 
@@ -101,6 +104,9 @@ class Unbuilt:
         """Build the network with as many inputs as X has features, and take the step."""
         engine, X, y = self._build(X, y)
         return engine.step(X, y)
+
+    def retune(self, optimizer: Optimizer) -> None:
+        """Nothing: the network's engine will be made with it."""
 
     def _refuse(self, *args: Any) -> Any:
         raise ValueError(NOT_BUILT)

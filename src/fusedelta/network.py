@@ -37,7 +37,8 @@ class Sequential(Assembly):
         ``"half_sum_squared_error"``, ``"mean_squared_error"``, ``"binary_crossentropy"`` (sigmoid
         outputs), ``"categorical_crossentropy"`` or ``"sparse_categorical_crossentropy"`` (softmax
         outputs); see `fusedelta.losses`.
-    optimizer : SGD, Adam or str, default "sgd"
+    optimizer : SGD, Adam, ... or str, default "sgd"
+        See `fusedelta.optimizers`.
     input_shape : tuple of one int, optional
         Number of features, as ``(k,)``; by default taken from the first data that are trained on.
     dtype : {"float32", "float64"}, default "float32"

@@ -11,15 +11,14 @@ back-propagating errors (1986).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from fusedelta import losses, network, parameters, validation
+from fusedelta import losses, network, parameters, reference_updates, validation
 from fusedelta.layers import Row
-from fusedelta.optimizers import SGD, Adam, Optimizer
+from fusedelta.optimizers import Optimizer
 from fusedelta.profiling import Cell, Stopwatch
 
 __all__ = ["Net", "Sequential", "load"]
@@ -118,33 +117,6 @@ LOSSES: dict[str, Callable[..., tuple[float, np.ndarray]]] = {
 }
 
 
-# --------------------------------------------------------------------------------------- optimisers
-# update(rule, w, g, moments, t): step t = 1, 2, ... on the flat block w of parameters, in place,
-# from their gradients g and the moments that the rule keeps. Formulae and sources: optimizers.py.
-
-
-def sgd(rule: SGD, w: np.ndarray, g: np.ndarray, moments: dict[str, np.ndarray], t: int) -> None:
-    """``w -= learning_rate * g``, with a velocity instead of g where there is momentum."""
-    if rule.momentum:
-        v = moments["velocity"]
-        v[:] = rule.momentum * v + g
-        g = g + rule.momentum * v if rule.nesterov else v
-    w -= rule.learning_rate * g
-
-
-def adam(rule: Adam, w: np.ndarray, g: np.ndarray, moments: dict[str, np.ndarray], t: int) -> None:
-    """Adam, with its bias corrections folded into learning rate and epsilon."""
-    m, v = moments["m"], moments["v"]
-    m[:] = rule.beta_1 * m + (1 - rule.beta_1) * g
-    v[:] = rule.beta_2 * v + (1 - rule.beta_2) * g * g
-    root = math.sqrt(1 - rule.beta_2**t)
-    rate = rule.learning_rate * root / (1 - rule.beta_1**t)
-    w -= rate * (m / (np.sqrt(v) + max(rule.epsilon * root, float(np.finfo(w.dtype).tiny))))
-
-
-UPDATES: dict[type[Optimizer], Callable[..., None]] = {SGD: sgd, Adam: adam}
-
-
 # ----------------------------------------------------------------------------------------- the walk
 
 
@@ -186,7 +158,7 @@ class Net:
         The layers, first to last.
     loss : str
         Name of the loss.
-    optimizer : SGD or Adam
+    optimizer : Optimizer
     params : ndarray of shape (size,)
         The flat block of parameters, float32 or float64; trained in place.
     prepare : Prepare
@@ -213,8 +185,9 @@ class Net:
             for i, row in enumerate(rows)
         ]
         self._optimizer = optimizer
+        self._rows = rows
         self.moments = {name: np.zeros_like(params) for name in optimizer.moments}
-        self.steps = 0
+        self.reset_optimizer()
         self._prepare = prepare
         self._loss = losses.LOSSES[loss]
         self._loss_function = LOSSES[loss]
@@ -280,9 +253,12 @@ class Net:
 
     def reset_optimizer(self) -> None:
         """Forget the optimiser's state; plain gradient descent has none."""
-        for block in self.moments.values():
-            block.fill(0)
+        reference_updates.reset(self._optimizer, self.moments, self._rows)
         self.steps = 0
+
+    def retune(self, optimizer: Optimizer) -> None:
+        """Go on with the numbers of an optimiser of the same kind; what it keeps stays."""
+        self._optimizer = optimizer
 
     def start_profile(self) -> None:
         """Time every pass from now on, under the names that the compiled engine has for them."""
@@ -349,10 +325,10 @@ class Net:
 
     def _update(self) -> None:
         """The optimiser's step, on the whole flat block at once."""
-        if self.moments:
+        rule = self._optimizer
+        if self.moments or rule.weight_decay:
             self.steps += 1
-        update = UPDATES[type(self._optimizer)]
-        update(self._optimizer, self._params, self._gradients, self.moments, self.steps)
+        reference_updates.update(rule, self._params, self._gradients, self.moments, self.steps)
 
     def _loss_and_gradient(self, y: np.ndarray) -> tuple[float, np.ndarray]:
         last = self._layers[-1]

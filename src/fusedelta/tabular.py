@@ -68,7 +68,7 @@ class TableModel:
             Units of each hidden layer.
         activation : str, default "relu"
             Activation of the hidden layers.
-        optimizer : SGD or Adam, default SGD(0.05)
+        optimizer : Optimizer, default SGD(0.05)
         **options
             `fusedelta.Sequential`'s dtype, seed and n_threads.
 
