@@ -25,10 +25,8 @@ static void dense_forward(const struct row *row, const struct share *share)
     multiply(&p, first, last, row->ld, nearness(row->ld, last - first), 0, share->scratch);
     if (row->act.kind == SOFTMAX)
         softmax_rows(row->Y, row->n, row->ld, first, last);
-    else if (is_long(row->act.kind)) {
-        real *y = (real *)row->Y + first * row->ld;
-        activate_all(row->act.kind, 0, y, y, (last - first) * row->ld);
-    }
+    else if (is_long(row->act.kind))
+        activate_row(row, first * row->ld, (last - first) * row->ld);
 }
 
 static void dense_backward(const struct row *row, const struct share *share)
@@ -40,6 +38,7 @@ static void dense_backward(const struct row *row, const struct share *share)
         .finish = DERIVATIVE, .act = row->act_below, .y = row->X,
     };
     multiply(&p, share->first, share->last, row->ldx, TRANSPOSED, row->k, share->scratch);
+    if (is_late(row->act_below.kind)) derive_row(row, share->first * row->ldx, (share->last - share->first) * row->ldx);
 }
 
 static void dense_update(const struct row *row, const struct share *share, double alpha, double beta)

@@ -1,4 +1,4 @@
-/* exp, log(1 + u), sigmoid and tanh for a vector: IEEE operations and FMA polynomials only, no branches, no tables.
+/* exp, expm1, log(1 + u), sigmoid and tanh for a vector: IEEE operations and FMA polynomials only, no branches, no tables.
  *
  * exp:   x = q ln 2 + r, |r| <= ln 2 / 2; e^r = 1 + r + r^2 P(r); scaled by 2^q in two steps, so that overflow and
  *        denormal results come out right (Cody and Waite, 1980).
@@ -107,14 +107,19 @@ INLINE vec v_sigmoid(vec x)
     return v_select(x < 0, e, splat(1)) / ((real)1 + e);
 }
 
+/* e^x - 1 for x <= 0: 2^q p + (2^q - 1), exact to a few ulp near zero too. */
+INLINE vec v_expm1(vec x)
+{
+    vec shifted;
+    vec p = reduced_expm1(v_max(splat((real)(REAL_BITS == 32 ? -20 : -42)), x), &shifted);
+    vec power = power_of_two(low_bits(shifted));
+    return v_fma(power, p, power - (real)1);
+}
+
 /* -(e - 1)/(e + 1) with e - 1 = expm1(-2|x|), then the sign of x: odd, and exact near zero. */
 INLINE vec v_tanh(vec x)
 {
-    vec shifted;
-    vec twice = (real)-2 * v_abs(x);
-    vec p = reduced_expm1(v_max(splat((real)(REAL_BITS == 32 ? -20 : -42)), twice), &shifted);
-    vec power = power_of_two(low_bits(shifted));
-    vec em1 = v_fma(power, p, power - (real)1);
+    vec em1 = v_expm1((real)-2 * v_abs(x));
     vec size = -em1 / (em1 + (real)2);
     return (vec)(((mask)size & ~sign_bits()) | ((mask)x & sign_bits()));
 }

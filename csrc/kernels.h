@@ -34,12 +34,13 @@
  * online_step, narrow_step
  *                 all of it for a net of dense layers whose batch is in place: forward, loss, backward and update.
  * squared_error, binary_crossentropy, categorical_crossentropy
- *                 add the batch's unscaled loss to the score, write the unscaled D. D may be Y.
+ *                 add the batch's unscaled loss to the score, write the unscaled D.
  * descent_finish, momentum_finish, nesterov_finish, lion_finish, adam_finish, amsgrad_finish, nadam_finish,
  * adamax_finish, rmsprop_finish, adagrad_finish, adadelta_finish
  *                 the rest of an optimiser's step, elements first..last-1 of its blocks, whole 64-byte blocks. Padding is
  *                 zero in all of them and stays zero.
  * apply           y[i] = act(x[i]) for count values, whole blocks; kind is an activation_kind, EXP or LOG1P. x may be y.
+ *                 s receives act'(x[i]) of an activation with slopes, or is NULL.
  * all_within      whether low <= x[i] <= high for all count values (false for NaN); any alignment.
  */
 #define KERNELS(X)                                                                                                     \
@@ -69,7 +70,7 @@
     X(rmsprop_finish, (const struct moments *, ptrdiff_t first, ptrdiff_t last))                                       \
     X(adagrad_finish, (const struct moments *, ptrdiff_t first, ptrdiff_t last))                                       \
     X(adadelta_finish, (const struct moments *, ptrdiff_t first, ptrdiff_t last))                                      \
-    X(apply, (int kind, double slope, const void *x, void *y, ptrdiff_t count))
+    X(apply, (int kind, double slope, const void *x, void *y, void *s, ptrdiff_t count))
 
 enum { EXP = 100, LOG1P = 101 }; /* `apply` knows these beside the activations: the tests check them */
 

@@ -8,7 +8,7 @@
 #include "online.h"
 #include "step.h"
 
-static void apply(int kind, double slope, const void *x, void *y, ptrdiff_t count)
+static void apply(int kind, double slope, const void *x, void *y, void *s, ptrdiff_t count)
 {
     const real *from = x;
     real *to = y;
@@ -17,7 +17,7 @@ static void apply(int kind, double slope, const void *x, void *y, ptrdiff_t coun
     else if (kind == LOG1P)
         for (ptrdiff_t j = 0; j < count; j += LANES) store(to + j, v_log1p(load(from + j)));
     else
-        activate_all(kind, (real)slope, from, to, count);
+        activate_all((struct activation){kind, slope}, from, to, s, count);
 }
 
 static int all_within(const void *x, ptrdiff_t count, double low, double high)

@@ -23,6 +23,8 @@ INLINE void narrow_forward_block(const int wide, const struct row *row)
                 z = v_fma(splat(W[p * row->ld + j]), load(X + p * row->ldx + w * LANES), z);
             store(Y + j * row->ldx + w * LANES, activate(row->act.kind, (real)row->act.slope, z));
         }
+    if (is_late(row->act.kind))
+        for (ptrdiff_t j = 0; j < row->n; j++) activate_row(row, j * row->ldx, wide * LANES);
 }
 
 static void narrow_forward(const struct row *row, ptrdiff_t m)
@@ -44,10 +46,7 @@ static void narrow_forward(const struct row *row, ptrdiff_t m)
     };
     multiply(&p, 0, row->n, whole_blocks(m), IN_PLACE, 0, NULL);
     if (is_long(row->act.kind))
-        for (ptrdiff_t j = 0; j < row->n; j++) {
-            real *y = (real *)row->Y + j * row->ldx;
-            activate_all(row->act.kind, 0, y, y, whole_blocks(m));
-        }
+        for (ptrdiff_t j = 0; j < row->n; j++) activate_row(row, j * row->ldx, whole_blocks(m));
 }
 
 INLINE void narrow_backward_block(const int wide, const struct row *row)
@@ -62,6 +61,8 @@ INLINE void narrow_backward_block(const int wide, const struct row *row)
             const vec x = load(X + i * row->ldx + w * LANES);
             store(Dx + i * row->ldx + w * LANES, derive(row->act_below.kind, (real)row->act_below.slope, x, d));
         }
+    if (is_late(row->act_below.kind))
+        for (ptrdiff_t i = 0; i < row->k; i++) derive_row(row, i * row->ldx, wide * LANES);
 }
 
 static void narrow_backward(const struct row *row, ptrdiff_t m)
@@ -81,6 +82,8 @@ static void narrow_backward(const struct row *row, ptrdiff_t m)
         .finish = DERIVATIVE, .act = row->act_below, .y = row->X,
     };
     multiply(&p, 0, row->k, whole_blocks(m), IN_PLACE, 0, NULL);
+    if (is_late(row->act_below.kind))
+        for (ptrdiff_t i = 0; i < row->k; i++) derive_row(row, i * row->ldx, whole_blocks(m));
 }
 
 /* sums[i][j] = sum over the lanes of X(i) D(j), for MI x MJ pairs. */

@@ -10,11 +10,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum activation_kind { LINEAR, RELU, LEAKY_RELU, SIGMOID, TANH, SOFTMAX };
+/* From ELU on they are late, from SOFTPLUS on they have slopes: activations.h. */
+enum activation_kind {
+    LINEAR, RELU, LEAKY_RELU, SIGMOID, TANH, SOFTMAX,
+    ELU, SELU, HARD_SIGMOID, HARD_TANH, EXPONENTIAL,
+    SOFTPLUS, SILU, MISH, GELU, GELU_TANH
+};
 
 struct activation {
     int kind;
-    double slope; /* of leaky relu, for z <= 0 */
+    double slope; /* of leaky relu, for z <= 0; elu's alpha */
 };
 
 struct net;
@@ -44,10 +49,12 @@ struct row {
     void *target;   /* (k + 1, ld): what the update accumulates into: W itself for SGD, else a gradient or velocity */
     const void *X;  /* (m, ldx) */
     void *Y;        /* (m, ld) */
+    void *S;        /* (m, ld): receives the slopes act'(z) in training, where the activation has them; else NULL */
     void *D;        /* (m, ld), padding zero */
     void *Dx;       /* (m, ldx): the D of the row below; NULL for the first row */
     struct activation act;       /* of Y */
     struct activation act_below; /* of X, which is the Y of the row below */
+    const void *Sx;              /* (m, ldx): what act_below' is computed from: the slopes of the row below, or X */
 };
 
 struct score {
@@ -62,6 +69,7 @@ struct loss {
     int mean;
     ptrdiff_t n, ld;
     const void *Y;         /* (m, ld): outputs; logits for the cross-entropies */
+    const void *S;         /* (m, ld): what act' is computed from: the slopes, or Y */
     const void *T;         /* (m, ld): targets, or NULL where labels are given */
     const int64_t *labels; /* (m): classes 0..n-1 */
     void *D;               /* (m, ld): receives the unscaled deltas dLoss/dz, padding zero */

@@ -14,7 +14,7 @@
 
 #include <string.h>
 
-#include "elementary.h"
+#include "activations.h"
 
 enum finish { ACTIVATE, DERIVATIVE, ACCUMULATE };
 enum source { IN_PLACE, COPIED, TRANSPOSED };
@@ -35,29 +35,6 @@ struct product {
     real alpha, beta;      /* ACCUMULATE */
 };
 
-INLINE vec activate(int kind, real slope, vec z)
-{
-    switch (kind) {
-    case RELU: return v_max(splat(0), z);
-    case LEAKY_RELU: return v_select(z <= 0, slope * z, z);
-    case SIGMOID: return v_sigmoid(z);
-    case TANH: return v_tanh(z);
-    default: return z;
-    }
-}
-
-/* d * act'(z), from y = act(z) alone. */
-INLINE vec derive(int kind, real slope, vec y, vec d)
-{
-    switch (kind) {
-    case RELU: return v_and(y > 0, d);
-    case LEAKY_RELU: return v_select(y > 0, d, slope * d);
-    case SIGMOID: return d * (y * ((real)1 - y));
-    case TANH: return d * ((real)1 - y * y);
-    default: return d;
-    }
-}
-
 /* beta target + alpha sum; a target that beta = 0 discards is not read. */
 INLINE vec accumulate(real alpha, vec sum, real beta, const real *target)
 {
@@ -65,19 +42,6 @@ INLINE vec accumulate(real alpha, vec sum, real beta, const real *target)
     vec old = load(target);
     if (beta != 1) old *= beta;
     return v_fma(splat(alpha), sum, old);
-}
-
-/* Whether an activation is too long for a tile's registers: it then runs over the stored values, in a pass of its own. */
-INLINE int is_long(int kind) { return kind == SIGMOID || kind == TANH; }
-
-/* y = act(x) over whole vectors. */
-static void activate_all(int kind, real slope, const real *x, real *y, ptrdiff_t count)
-{
-    switch (kind) {
-    case SIGMOID: for (ptrdiff_t j = 0; j < count; j += LANES) store(y + j, v_sigmoid(load(x + j))); break;
-    case TANH: for (ptrdiff_t j = 0; j < count; j += LANES) store(y + j, v_tanh(load(x + j))); break;
-    default: for (ptrdiff_t j = 0; j < count; j += LANES) store(y + j, activate(kind, slope, load(x + j)));
-    }
 }
 
 /* Rows i..i + MR - 1 and the first NV vectors of C. */

@@ -10,8 +10,11 @@ ISAS = [os.environ["FUSEDELTA_ISA"]] if "FUSEDELTA_ISA" in os.environ else _cpu.
 # Those that fuse a product and a sum into one rounding: they promise each other's bits
 FUSED_ISAS = [isa for isa in _cpu.available_isas() if isa != "base"]
 
-ACTIVATIONS = ["linear", "relu", "leaky_relu", "sigmoid", "tanh", "softmax"]
-ELEMENTWISE = ACTIVATIONS[:-1]
+EARLY = ["linear", "relu", "leaky_relu", "sigmoid", "tanh"]
+SLOPED = ["softplus", "silu", "mish", "gelu", "gelu_tanh"]
+LATE = ["elu", "selu", "hard_sigmoid", "hard_tanh", "exponential", *SLOPED]
+ELEMENTWISE = [*EARLY, *LATE]
+ACTIVATIONS = [*ELEMENTWISE, "softmax"]
 
 # Every rule of an update, and those whose parameters change what is computed
 OPTIMIZERS = [

@@ -6,7 +6,7 @@ import pytest
 import fusedelta as fd
 from fusedelta.activations import ACTIVATIONS
 
-HIDDEN = ["linear", "sigmoid", "tanh", "relu", fd.LeakyReLU(0.1)]
+HIDDEN = ["linear", "tanh", "relu", fd.LeakyReLU(0.1), fd.ELU(0.5), "gelu"]
 PAIRS = [
     *((loss, out) for loss in ("half_sum_squared_error", "mean_squared_error")
       for out in ACTIVATIONS),

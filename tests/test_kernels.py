@@ -1,11 +1,11 @@
 """Each kernel, on each instruction set, in both dtypes, against NumPy in extended precision."""
 
-import sys
 from itertools import pairwise
 
 import numpy as np
 import pytest
-from cases import DENSE_SHAPES, ELEMENTWISE, FUSED_ISAS, NARROW_SHAPES, ONLINE_SHAPES
+from cases import DENSE_SHAPES, ELEMENTWISE, FUSED_ISAS, NARROW_SHAPES, ONLINE_SHAPES, SLOPED
+from exact import SLOPE, SLOPES, activation, derivative, softplus
 
 from fusedelta import _cpu
 from fusedelta._kernels import (
@@ -17,12 +17,11 @@ from fusedelta._kernels import (
     apply,
 )
 
-SLOPE = 0.1
 OTHER_KERNELS = {
     "narrow_gather": "test_narrow_gather",
     "online_step": "test_whole_steps_are_their_parts",
     "narrow_step": "test_whole_steps_are_their_parts",
-    "apply": "test_elementary_functions",
+    "apply": "test_apply",
 }
 
 
@@ -33,30 +32,6 @@ def test_every_kernel_has_a_test():
 
 
 # ---- oracles -------------------------------------------------------------------------------------
-
-
-def activation(kind, z):
-    """Return act(z) of a longdouble array."""
-    functions = {
-        "linear": lambda z: z,
-        "relu": lambda z: np.maximum(z, 0),
-        "leaky_relu": lambda z: np.where(z > 0, z, np.longdouble(SLOPE) * z),
-        "sigmoid": lambda z: 1 / (1 + np.exp(-z)),
-        "tanh": np.tanh,
-    }
-    return functions[kind](z)
-
-
-def derivative(kind, y):
-    """Return act'(z) from y = act(z)."""
-    functions = {
-        "linear": lambda y: y * 0 + 1,
-        "relu": lambda y: (y > 0) * 1.0,
-        "leaky_relu": lambda y: np.where(y > 0, 1.0, SLOPE),
-        "sigmoid": lambda y: y * (1 - y),
-        "tanh": lambda y: 1 - y * y,
-    }
-    return functions[kind](y)
 
 
 def fill(matrices, rng, narrow=False):
@@ -97,12 +72,19 @@ def check_layer(isa, dtype, path, shape, kind, rng):
     size = np.abs(X) @ np.abs(W) + np.abs(b)
 
     matrices.run(f"{path}_forward")
-    Y = matrices.Y[:n, :m].T if narrow else matrices.Y[:, :n]
-    assert_within(Y, activation(kind, X @ W + b), size, k)
+    Y, Z = matrices.Y[:n, :m].T if narrow else matrices.Y[:, :n], X @ W + b
+    steepest = np.exp(Z) + 1 if kind == "exponential" else 2
+    assert_within(Y, activation(kind, Z), size * steepest, k)
+    if kind in SLOPED:
+        S = matrices.S[:n, :m].T if narrow else matrices.S[:, :n]
+        assert_within(S, sum(SLOPES[kind](Z)), size * 2, k)
 
+    matrices.Sx[...] = rng.standard_normal(matrices.Sx.shape)
     matrices.run(f"{path}_backward")
     Dx = matrices.Dx[:k, :m].T if narrow else matrices.Dx[:, :k]
-    slope = derivative(below, X)
+    slope = matrices.Sx if below in SLOPED else matrices.X
+    slope = slope[:k, :m].T if narrow else slope[:, :k]
+    slope = derivative(below, slope.astype(np.longdouble))
     assert_within(Dx, (D @ W.T) * slope, (np.abs(D) @ np.abs(W.T)) * (1 + np.abs(slope)), n)
     if not narrow:
         assert_padding_zero(matrices.Dx[:, k:])
@@ -272,21 +254,18 @@ def loss_matrices(isa, dtype, n, logits, act="linear"):
     return matrices
 
 
-def softplus(z):
-    """Return log(1 + exp(z)) in longdouble, exact at both ends."""
-    return np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z)))
-
-
 @pytest.mark.parametrize("kind", ELEMENTWISE)
 @pytest.mark.parametrize("n", [1, 5, 40])
 def test_squared_error(isa, dtype, n, kind, rng):
     matrices = Matrices(isa, dtype, 70, 1, n, act=kind, slope=SLOPE)
     matrices.Y[:, :n], matrices.T[:, :n] = rng.random((70, n)), rng.random((70, n))
-    matrices.Y[:, n:] = 0.5  # what a sigmoid leaves in the padding
+    matrices.S[:, :n] = rng.random((70, n))
+    matrices.Y[:, n:] = matrices.S[:, n:] = 0.5  # what a sigmoid leaves in the padding
     gap = matrices.Y[:, :n].astype(np.longdouble) - matrices.T[:, :n]
     total, _ = matrices.evaluate("squared_error")
     np.testing.assert_allclose(total, float((gap**2).sum()), rtol=70 * np.finfo(dtype).eps)
-    slope = derivative(kind, matrices.Y[:, :n].astype(np.longdouble))
+    slope = matrices.S if kind in SLOPED else matrices.Y
+    slope = derivative(kind, slope[:, :n].astype(np.longdouble))
     assert_within(matrices.D[:, :n], gap * slope, 1, 4)
     assert_padding_zero(matrices.D[:, n:])
 
@@ -377,51 +356,15 @@ def test_soft_targets_weigh_the_classes(isa, dtype):
     assert_within(matrices.D[0, :3], p * t.sum() - t, 1, 4)
 
 
-# ---- elementary functions ------------------------------------------------------------------------
-
-RANGES = {"exp": (-110, 95), "log1p": (0, 1e6), "sigmoid": (-110, 40), "tanh": (-12, 12)}
-ULPS = {"exp": 1.0, "log1p": 3.0, "sigmoid": 2.6, "tanh": 2.6}
-EXACT = {
-    "exp": np.exp,
-    "log1p": np.log1p,
-    "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
-    "tanh": np.tanh,
-}
+# ---- single values -------------------------------------------------------------------------------
 
 
-@pytest.mark.skipif(
-    np.finfo(np.longdouble).nmant <= 52, reason=f"no extended precision on {sys.platform}"
-)
-@pytest.mark.parametrize("kind", RANGES)
-def test_elementary_functions(isa, dtype, kind, rng):
-    low, high = RANGES[kind]
-    x = np.concatenate([rng.uniform(low, high, 200_000), rng.standard_normal(100_000) * 0.1])
-    x = np.concatenate([x, 10.0 ** rng.uniform(-30, 0, 50_000) * rng.choice([-1, 1], 50_000)])
-    x = np.abs(x) if kind == "log1p" else x
-    x = x.astype(dtype)
-    exact = EXACT[kind](x.astype(np.longdouble))
-    with np.errstate(over="ignore"):
-        spacing = np.spacing(np.abs(exact).astype(dtype)).astype(np.longdouble)
-    good = np.isfinite(spacing)
-    error = np.abs(apply(isa, kind, x).astype(np.longdouble) - exact)[good] / spacing[good]
-    assert error.max() <= ULPS[kind]
-
-
-def test_elementary_functions_at_the_edges(isa, dtype):
-    x = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 1e-40, 800.0, -800.0], dtype)
-    with np.errstate(all="ignore"):
-        np.testing.assert_array_equal(apply(isa, "exp", x), np.exp(x))
-        np.testing.assert_array_equal(apply(isa, "tanh", x), np.tanh(x))
-        np.testing.assert_array_equal(apply(isa, "sigmoid", x[:5]), [0.5, 0.5, 1, 0, np.nan])
-        np.testing.assert_array_equal(apply(isa, "log1p", x[[0, 2]]), [0, np.inf])
-        np.testing.assert_array_equal(apply(isa, "relu", x), np.maximum(x, 0))
-    assert np.signbit(apply(isa, "tanh", x)[1])
-
-
-@pytest.mark.parametrize("kind", ["exp", "log1p", "sigmoid", "tanh"])
-def test_no_value_depends_on_its_place(isa, dtype, kind):
-    for value in (0.3, 1.7, 5.1):
-        assert len(set(apply(isa, kind, np.full(37, value, dtype)).tolist())) == 1
+def test_apply(isa, dtype):
+    """How exact each function is: test_activations.py."""
+    x = np.linspace(-3, 3, 37, dtype=dtype)
+    for kind in ELEMENTWISE:
+        exact = activation(kind, x.astype(np.longdouble))
+        assert_within(apply(isa, kind, x, SLOPE), exact, 1, 0)
 
 
 def test_all_within(isa, dtype):

@@ -5,7 +5,7 @@
 
 from fusedelta import _start, reference  # noqa: F401
 from fusedelta._version import __version__
-from fusedelta.activations import LeakyReLU
+from fusedelta.activations import ELU, GELU, LeakyReLU
 from fusedelta.compare import compare
 from fusedelta.config import show_config
 from fusedelta.diagnostics import gradient_check, gradient_flow
@@ -38,6 +38,8 @@ from fusedelta.optimizers import (
 from fusedelta.profiling import profile
 
 __all__ = [
+    "ELU",
+    "GELU",
     "SGD",
     "Adadelta",
     "Adagrad",

@@ -12,6 +12,16 @@ cdef extern from "net.h" nogil:
         SIGMOID
         TANH
         SOFTMAX
+        ELU
+        SELU
+        HARD_SIGMOID
+        HARD_TANH
+        EXPONENTIAL
+        SOFTPLUS
+        SILU
+        MISH
+        GELU
+        GELU_TANH
 
     ctypedef struct activation_t "struct activation":
         int kind
@@ -43,10 +53,12 @@ cdef extern from "net.h" nogil:
         void *target
         const void *X
         void *Y
+        void *S
         void *D
         void *Dx
         activation_t act
         activation_t act_below
+        const void *Sx
 
     ctypedef struct score_t "struct score":
         double sum
@@ -60,6 +72,7 @@ cdef extern from "net.h" nogil:
         ptrdiff_t n
         ptrdiff_t ld
         const void *Y
+        const void *S
         const void *T
         const int64_t *labels
         void *D
@@ -132,7 +145,7 @@ cdef extern from "kernels.h" nogil:
         void (*rmsprop_finish)(const moments_t *, ptrdiff_t first, ptrdiff_t last) noexcept nogil
         void (*adagrad_finish)(const moments_t *, ptrdiff_t first, ptrdiff_t last) noexcept nogil
         void (*adadelta_finish)(const moments_t *, ptrdiff_t first, ptrdiff_t last) noexcept nogil
-        void (*apply)(int kind, double slope, const void *x, void *y, ptrdiff_t count) noexcept nogil
+        void (*apply)(int kind, double slope, const void *x, void *y, void *s, ptrdiff_t count) noexcept nogil
         int (*all_within)(const void *x, ptrdiff_t count, double low, double high) noexcept nogil
 
     const kernels_t *fusedelta_kernels(const char *isa, size_t itemsize) noexcept

@@ -8,17 +8,15 @@ cimport numpy as np
 import numpy as np
 
 from fusedelta._c cimport (
-    BLOCK_BYTES, EXP, LEAKY_RELU, LINEAR, LOG1P, PANEL_BYTES, RELU, SIGMOID, SOFTMAX, TANH, kernels_t, loss_t,
-    moments_t, net_t, row_t, score_t, share_t,
+    BLOCK_BYTES, EXP, LOG1P, PANEL_BYTES, SOFTPLUS, kernels_t, loss_t, moments_t, net_t, row_t, score_t, share_t,
 )
 from fusedelta._cpu cimport kernels_named
 
+from fusedelta._program import KINDS as ACTIVATION_KINDS
+
 np.import_array()
 
-KINDS = {
-    "linear": LINEAR, "relu": RELU, "leaky_relu": LEAKY_RELU, "sigmoid": SIGMOID, "tanh": TANH, "softmax": SOFTMAX,
-    "exp": EXP, "log1p": LOG1P,
-}
+KINDS = {**ACTIVATION_KINDS, "exp": EXP, "log1p": LOG1P}
 
 
 def zeros(shape, dtype):
@@ -35,13 +33,15 @@ def padded(n, dtype):
     return -(-n // (BLOCK_BYTES // np.dtype(dtype).itemsize)) * (BLOCK_BYTES // np.dtype(dtype).itemsize)
 
 
-def apply(isa, kind, x, slope=0.0):
-    """An elementary function or activation of a one-dimensional array."""
+def apply(isa, kind, x, slope=0.0, slopes=False):
+    """An elementary function or activation of a one-dimensional array; with `slopes` its derivative instead."""
     cdef const kernels_t *cpu = kernels_named(isa, x.itemsize)
-    block = zeros((padded(len(x), x.dtype),), x.dtype)
+    cdef np.ndarray block = zeros((padded(len(x), x.dtype),), x.dtype)
+    cdef np.ndarray derivative = zeros((block.size,), x.dtype)
     block[:len(x)] = x
-    cpu.apply(KINDS[kind], slope, np.PyArray_DATA(block), np.PyArray_DATA(block), len(block))
-    return block[:len(x)]
+    cpu.apply(KINDS[kind], slope, np.PyArray_DATA(block), np.PyArray_DATA(block),
+              np.PyArray_DATA(derivative) if slopes else NULL, block.size)
+    return derivative[:len(x)] if slopes else block[:len(x)]
 
 
 def all_within(isa, np.ndarray x, low, high):
@@ -86,10 +86,10 @@ cdef class Matrices:
     """The matrices of one dense layer and its loss, and the kernels on them.
 
     Sample-major: X (m, k), W and target (k + 1, ld), Y, D and T (m, ld), Dx (m, ldx), labels (m). Feature-major, where
-    narrow: X (k + 1, ldx), Y (n + 1, ldx), D and T (n, ldx), Dx (k, ldx).
+    narrow: X (k + 1, ldx), Y (n + 1, ldx), D and T (n, ldx), Dx (k, ldx). S and Sx, the slopes, are as Y and X.
     """
 
-    cdef readonly object X, W, target, Y, D, T, Dx, labels, panel
+    cdef readonly object X, W, target, Y, S, Sx, D, T, Dx, labels, panel
     cdef readonly ptrdiff_t m, k, n
     cdef const kernels_t *cpu
     cdef row_t row
@@ -108,6 +108,7 @@ cdef class Matrices:
         else:
             self.X, self.Dx = zeros((m, padded(k, dtype)), dtype), zeros((m, padded(k, dtype)), dtype)
             self.Y, self.D, self.T = (zeros((m, ld), dtype) for _ in range(3))
+        self.S, self.Sx = zeros(self.Y.shape, dtype), zeros(self.X.shape, dtype)
         self.labels = np.zeros(m, np.int64)
         self.panel = zeros((max(m, k, ld) * PANEL_BYTES,), np.uint8)
         self.row.k, self.row.n, self.row.ld, self.row.ldx = k, n, ld, self.X.shape[1]
@@ -118,7 +119,13 @@ cdef class Matrices:
         self.row.act.kind, self.row.act_below.kind = KINDS[act], KINDS[act_below]
         self.row.act.slope = self.row.act_below.slope = slope
         self.loss.n, self.loss.ld, self.loss.act = n, ld, self.row.act
+        self.row.Sx = self.row.X
+        if self.row.act.kind >= SOFTPLUS:
+            self.row.S = np.PyArray_DATA(self.S)
+        if self.row.act_below.kind >= SOFTPLUS:
+            self.row.Sx = np.PyArray_DATA(self.Sx)
         self.loss.Y, self.loss.D = self.row.Y, self.row.D
+        self.loss.S = self.row.S if self.row.S != NULL else self.row.Y
 
     def run(self, str kernel, double alpha=1.0, double beta=0.0, ptrdiff_t first=0, last=None, ptrdiff_t times=1):
         """Run a layer's kernel `times` times, without the GIL. first, last: samples, or for dense_update rows of W."""

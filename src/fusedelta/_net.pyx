@@ -253,6 +253,7 @@ cdef class Net:
         try:
             self.program.reserve(min(m, PREDICT_ROWS), False)
             self.program.want(False)
+            self.program.want_slopes(False)
             if self.program.flops * m > UNLOCKED_FLOPS:
                 with nogil:
                     self.predict_chunks(X, m, out)

@@ -39,6 +39,7 @@ cdef class Program:
     cdef readonly bint narrow    # feature-major, for layers thinner than a vector
     cdef bint logits             # the loss wants the last row before its activation
     cdef bint sparse             # targets are labels
+    cdef bint sloped             # the derivatives of some rows do not follow from their outputs
     cdef activation_t output     # the last row's activation
     cdef ptrdiff_t k, n, itemsize
     cdef Optimizer optimizer     # the network's: its programs share it
@@ -58,6 +59,7 @@ cdef class Program:
     cdef ptrdiff_t lay_out_narrow(self, char *memory, ptrdiff_t m) noexcept
     cdef void fill_ones(self) noexcept
     cdef void want(self, bint logits) noexcept nogil
+    cdef void want_slopes(self, bint slopes) noexcept nogil
     cdef void aim(self, ptrdiff_t offset) noexcept nogil
     cdef void stage(self, data_set *data, ptrdiff_t first, ptrdiff_t m) noexcept nogil
     cdef void place(self, const char *X) noexcept nogil

@@ -20,8 +20,9 @@ from libc.string cimport memcpy
 cimport numpy as np
 
 from fusedelta._c cimport (
-    BLOCK_BYTES, FAR_BYTES, LEAKY_RELU, LINEAR, PANEL_BYTES, RELU, SIGMOID, SOFTMAX, TANH, row_t, score_t, share_t,
-    team_barrier, team_free, team_new, team_run, team_start,
+    BLOCK_BYTES, ELU, EXPONENTIAL, FAR_BYTES, GELU, GELU_TANH, HARD_SIGMOID, HARD_TANH, LEAKY_RELU, LINEAR, MISH,
+    PANEL_BYTES, RELU, SELU, SIGMOID, SILU, SOFTMAX, SOFTPLUS, TANH, row_t, score_t, share_t, team_barrier, team_free,
+    team_new, team_run, team_start,
 )
 from fusedelta._cpu cimport current_kernels
 from fusedelta._dense cimport dense_ops, narrow_dense_ops
@@ -30,8 +31,10 @@ from fusedelta._optimizers cimport Optimizer, finish_share, rule_t
 
 np.import_array()
 
-cdef dict KINDS = {
+KINDS = {
     "linear": LINEAR, "relu": RELU, "leaky_relu": LEAKY_RELU, "sigmoid": SIGMOID, "tanh": TANH, "softmax": SOFTMAX,
+    "elu": ELU, "selu": SELU, "hard_sigmoid": HARD_SIGMOID, "hard_tanh": HARD_TANH, "exponential": EXPONENTIAL,
+    "softplus": SOFTPLUS, "silu": SILU, "mish": MISH, "gelu": GELU, "gelu_tanh": GELU_TANH,
 }
 
 # A step shorter than this, of about 200 microseconds on one core, is not worth a second one: what costs is the weights,
@@ -96,6 +99,7 @@ cdef class Program:
         row.W = params + <ptrdiff_t> layer.offset * self.itemsize
         row.act.kind, row.act.slope = KINDS[layer.activation], layer.slope
         self.flops += 6.0 * row.k * row.n
+        self.sloped |= row.act.kind >= SOFTPLUS
         return 0
 
     def __dealloc__(self):
@@ -132,8 +136,9 @@ cdef class Program:
         cdef char *at = memory
         cdef row_t *rows = self.net.rows
         for i in range(last + 1):
-            rows[i].Y, at = at, at + m * rows[i].ld * self.itemsize
+            at = place_outputs(&rows[i], at, m * rows[i].ld * self.itemsize)
             rows[i].X = rows[i - 1].Y if i > 0 else NULL
+            rows[i].Sx = derived_from(&rows[i - 1]) if i > 0 else NULL
             widest = max(widest, rows[i].ld * self.itemsize)
             depth = max(depth, rows[i].ld)
             if rows[i].ld * self.itemsize >= FAR_BYTES:
@@ -144,7 +149,7 @@ cdef class Program:
         at += deltas * m * widest
         self.panels, self.panel = at, depth * PANEL_BYTES
         at += self.threads * self.panel
-        self.net.loss.Y, self.net.loss.D = rows[last].Y, rows[last].D
+        self.net.loss.Y, self.net.loss.S, self.net.loss.D = rows[last].Y, derived_from(&rows[last]), rows[last].D
         self.targets, at = at, at + (0 if self.sparse else m * rows[last].ld * self.itemsize)
         self.labels, at = <int64_t *> at, at + (round_up(m * sizeof(int64_t)) if self.sparse else 0)
         self.inputs, at = at, at + (round_up(m * self.k * self.itemsize) if gathers else 0)
@@ -157,15 +162,17 @@ cdef class Program:
         cdef row_t *rows = self.net.rows
         self.inputs, at = at, at + (self.k + 1) * line
         for i in range(last + 1):
-            rows[i].Y, at = at, at + (rows[i].n + 1) * line
+            at = place_outputs(&rows[i], at, (rows[i].n + 1) * line)
             rows[i].X = rows[i - 1].Y if i > 0 else self.inputs
+            rows[i].Sx = derived_from(&rows[i - 1]) if i > 0 else NULL
             rows[i].ldx = line // self.itemsize
             widest = max(widest, rows[i].n)
         for i in range(last + 1):
             rows[i].D = at + (i & 1) * widest * line
             rows[i].Dx = at + (1 - (i & 1)) * widest * line if i > 0 else NULL
         at += 2 * widest * line
-        self.net.loss.Y, self.net.loss.D, self.net.loss.ld = rows[last].Y, rows[last].D, line // self.itemsize
+        self.net.loss.Y, self.net.loss.S, self.net.loss.D = rows[last].Y, derived_from(&rows[last]), rows[last].D
+        self.net.loss.ld = line // self.itemsize
         self.targets = at
         self.net.loss.T = at
         return at + self.n * line - memory
@@ -187,6 +194,17 @@ cdef class Program:
     cdef void want(self, bint logits) noexcept nogil:
         """What the last row gives: logits, or the activated output."""
         self.net.rows[self.net.n_rows - 1].act.kind = LINEAR if logits else self.output.kind
+        if self.sloped and not self.narrow:
+            self.want_slopes(True)
+
+    cdef void want_slopes(self, bint slopes) noexcept nogil:
+        """Whether the way forward is followed by a way back; sample-major."""
+        cdef ptrdiff_t i
+        cdef row_t *row
+        for i in range(self.net.n_rows):
+            row = &self.net.rows[i]
+            if row.act.kind >= SOFTPLUS:
+                row.S = <char *> row.Y + self.capacity * row.ld * self.itemsize if slopes else NULL
 
     cdef void aim(self, ptrdiff_t offset) noexcept nogil:
         """Point every update `offset` bytes beyond the weights."""
@@ -339,6 +357,20 @@ cdef class Program:
         """Share of right decisions: one a sample, for sigmoids one an output; nan for a regression."""
         cdef double decisions = <double> m * (self.n if self.output.kind == SIGMOID else 1)
         return <double> score.correct / decisions if self.logits else NAN
+
+
+cdef char *place_outputs(row_t *row, char *at, ptrdiff_t bytes) noexcept nogil:
+    """Room for a row's Y and its slopes, if it has them; returns where it ends."""
+    row.Y, at = at, at + bytes
+    row.S = NULL
+    if row.act.kind >= SOFTPLUS:
+        row.S, at = at, at + bytes
+    return at
+
+
+cdef const void *derived_from(const row_t *row) noexcept nogil:
+    """What the derivative of a row's activation is computed from."""
+    return row.S if row.S != NULL else row.Y
 
 
 cdef void gather(char *to, ptrdiff_t ld, const char *samples, ptrdiff_t bytes, const ptrdiff_t *order,

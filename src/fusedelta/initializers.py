@@ -236,6 +236,18 @@ def resolve(argument: str, initializer: str | Initializer) -> Initializer:
     return INITIALIZERS[validation.choice(argument, initializer, INITIALIZERS)]()
 
 
+#: What suits an activation, where it is not Glorot's.
+DEFAULTS = {
+    **dict.fromkeys(
+        ("relu", "leaky_relu", "elu", "gelu", "gelu_tanh", "silu", "mish", "softplus"), "he_normal"
+    ),
+    "selu": "lecun_normal",
+}
+
+
 def default(activation: str) -> str:
-    """Name of the initialiser that suits an activation: He's for the rectifiers, else Glorot's."""
-    return "he_normal" if activation in ("relu", "leaky_relu") else "glorot_uniform"
+    """Name of the initialiser that suits an activation: He's for the rectifiers, else Glorot's.
+
+    He's variance 2 / k makes up for the half that a rectifier cuts off; selu is made for 1 / k.
+    """
+    return DEFAULTS.get(activation, "glorot_uniform")

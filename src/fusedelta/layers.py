@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fusedelta import activations, initializers, validation
-from fusedelta.activations import LeakyReLU
+from fusedelta.activations import Activation
 from fusedelta.initializers import Initializer
 
 __all__ = ["ALIGNMENT", "Dense", "Row", "check_layers", "compile_rows"]
@@ -26,12 +26,14 @@ class Dense:
     ----------
     units : int
         Number of outputs n, at least 1.
-    activation : str or LeakyReLU, default "linear"
-        ``"linear"``, ``"sigmoid"``, ``"tanh"``, ``"relu"``, ``"leaky_relu"`` (that is,
-        ``LeakyReLU()``), ``"softmax"`` (output layer only), or a `LeakyReLU`.
+    activation : str, LeakyReLU, ELU or GELU, default "linear"
+        ``"linear"``, ``"sigmoid"``, ``"tanh"``, ``"relu"``, ``"leaky_relu"``, ``"elu"``,
+        ``"selu"``, ``"gelu"``, ``"gelu_tanh"``, ``"silu"`` or ``"swish"``, ``"mish"``,
+        ``"softplus"``, ``"exponential"``, ``"hard_sigmoid"``, ``"hard_tanh"``, ``"softmax"``
+        (output layer only), or an object with parameters; see `fusedelta.activations`.
     kernel_initializer : str or Initializer, optional
-        What W, of shape (inputs, units), starts with. By default ``"he_normal"`` for relu and leaky
-        relu, ``"glorot_uniform"`` for the others.
+        What W, of shape (inputs, units), starts with. By default ``"he_normal"`` for relu and what
+        is like it, ``"lecun_normal"`` for selu, ``"glorot_uniform"`` for the others.
     bias_initializer : str or Initializer, default "zeros"
         What b, of shape (units,), starts with; it is drawn as one row of a kernel with one input.
 
@@ -48,7 +50,7 @@ class Dense:
     """
 
     units: int
-    activation: str | LeakyReLU = "linear"
+    activation: Activation = "linear"
     kernel_initializer: str | Initializer | None = None
     bias_initializer: str | Initializer = "zeros"
 
@@ -88,7 +90,7 @@ class Row(NamedTuple):
     n_inputs: int  #: k
     n_outputs: int  #: n
     activation: str  #: kind of the activation
-    slope: float  #: leaky relu's slope, else 0.0
+    slope: float  #: leaky relu's slope, elu's alpha, else 0.0
     offset: int  #: where W starts in the flat block, in elements
     stride: int  #: distance of W's rows in elements: n rounded up to 64 bytes
 

@@ -20,42 +20,9 @@ from fusedelta import losses, network, parameters, reference_updates, validation
 from fusedelta.layers import Row
 from fusedelta.optimizers import Optimizer
 from fusedelta.profiling import Cell, Stopwatch
+from fusedelta.reference_activations import ACTIVATIONS
 
 __all__ = ["Net", "Sequential", "load"]
-
-
-# -------------------------------------------------------------------------------------- activations
-# forward(Z, slope) -> Y;  backward(G, Y, slope) -> D = dLoss/dZ from G = dLoss/dY and the output Y.
-
-
-def sigmoid(Z: np.ndarray, slope: float = 0.0) -> np.ndarray:
-    """``1 / (1 + exp(-Z))``, written so that exp never overflows."""
-    E = np.exp(-np.abs(Z))
-    return np.where(Z >= 0, 1, E) / (1 + E)
-
-
-def softmax(Z: np.ndarray, slope: float = 0.0) -> np.ndarray:
-    """``exp(Z) / sum(exp(Z))`` along each row, shifted so that exp never overflows."""
-    E = np.exp(Z - Z.max(axis=1, keepdims=True))
-    return E / E.sum(axis=1, keepdims=True)
-
-
-def softmax_backward(G: np.ndarray, Y: np.ndarray, slope: float = 0.0) -> np.ndarray:
-    """``Y * (G - sum(G Y))``: softmax's Jacobian applied to G."""
-    return Y * (G - (G * Y).sum(axis=1, keepdims=True))
-
-
-ACTIVATIONS: dict[str, tuple[Callable[..., np.ndarray], Callable[..., np.ndarray]]] = {
-    "linear": (lambda Z, slope: Z, lambda G, Y, slope: G),
-    "sigmoid": (sigmoid, lambda G, Y, slope: G * (Y * (1 - Y))),
-    "tanh": (lambda Z, slope: np.tanh(Z), lambda G, Y, slope: G * (1 - Y * Y)),
-    "relu": (lambda Z, slope: np.maximum(Z, 0), lambda G, Y, slope: G * (Y > 0)),
-    "leaky_relu": (
-        lambda Z, slope: np.where(Z > 0, Z, slope * Z),
-        lambda G, Y, slope: np.where(Y > 0, G, slope * G),
-    ),
-    "softmax": (softmax, softmax_backward),
-}
 
 
 # ------------------------------------------------------------------------------------------- losses
@@ -137,7 +104,7 @@ class DenseLayer:
 
     def through_activation(self, G: np.ndarray) -> np.ndarray:
         """``D = dLoss/dZ`` from ``G = dLoss/dY``."""
-        return self._backward(G, self.Y, self.slope)
+        return self._backward(G, self.Z, self.Y, self.slope)
 
     def through_weights(self, D: np.ndarray) -> np.ndarray:
         """``dLoss/dX = D W^T``."""

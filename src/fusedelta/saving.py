@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from fusedelta import validation
-from fusedelta.activations import LeakyReLU
+from fusedelta.activations import ELU, GELU, LeakyReLU
 from fusedelta.initializers import INITIALIZERS
 from fusedelta.layers import Dense
 from fusedelta.optimizers import OPTIMIZERS
@@ -41,6 +41,8 @@ VERSION = 1
 KINDS: dict[str, type[Any]] = {
     "dense": Dense,
     "leaky_relu": LeakyReLU,
+    "elu": ELU,
+    "gelu": GELU,
     **INITIALIZERS,
     **OPTIMIZERS,
 }
