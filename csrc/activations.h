@@ -157,10 +157,6 @@ INLINE vec v_gelu_tanh(vec z, vec *s)
     return v_select(z < 0, below, z) / total;
 }
 
-/* y = act(x) and, where s is given, s = act'(x) of those that have slopes, over whole vectors. y may be x. */
-static void activate_all(struct activation act, const real *x, real *y, real *s, ptrdiff_t count)
-{
-    const real slope = (real)act.slope;
 #define EACH(f) for (ptrdiff_t j = 0; j < count; j += LANES) store(y + j, f)
 #define SLOPED(f)                                                                                                      \
     for (ptrdiff_t j = 0; j < count; j += LANES) {                                                                     \
@@ -168,10 +164,11 @@ static void activate_all(struct activation act, const real *x, real *y, real *s,
         store(y + j, f(load(x + j), &at));                                                                             \
         if (s) store(s + j, at);                                                                                       \
     }
+/* activate_all of the late ones, apart: what is rare must not cost the others registers. */
+APART void activate_late(struct activation act, const real *x, real *y, real *s, ptrdiff_t count)
+{
     switch (act.kind) {
-    case SIGMOID: EACH(v_sigmoid(load(x + j))); break;
-    case TANH: EACH(v_tanh(load(x + j))); break;
-    case ELU: EACH(v_elu(slope, load(x + j))); break;
+    case ELU: EACH(v_elu((real)act.slope, load(x + j))); break;
     case SELU: EACH(v_selu(load(x + j))); break;
     case HARD_SIGMOID: EACH(v_hard_sigmoid(load(x + j))); break;
     case HARD_TANH: EACH(v_hard_tanh(load(x + j))); break;
@@ -180,15 +177,28 @@ static void activate_all(struct activation act, const real *x, real *y, real *s,
     case SILU: SLOPED(v_silu) break;
     case MISH: SLOPED(v_mish) break;
     case GELU: SLOPED(v_gelu) break;
-    case GELU_TANH: SLOPED(v_gelu_tanh) break;
-    default: EACH(activate(act.kind, slope, load(x + j)));
+    default: SLOPED(v_gelu_tanh)
     }
-#undef SLOPED
-#undef EACH
 }
 
+/* y = act(x) and, where s is given, s = act'(x) of those that have slopes, over whole vectors. y may be x. */
+static void activate_all(struct activation act, const real *x, real *y, real *s, ptrdiff_t count)
+{
+    const real slope = (real)act.slope;
+    switch (act.kind) {
+    case LINEAR:
+    case RELU:
+    case LEAKY_RELU: EACH(activate(act.kind, slope, load(x + j))); break;
+    case SIGMOID: EACH(v_sigmoid(load(x + j))); break;
+    case TANH: EACH(v_tanh(load(x + j))); break;
+    default: activate_late(act, x, y, s, count);
+    }
+}
+#undef SLOPED
+#undef EACH
+
 /* d := d * act'(z) of a late activation, over whole vectors, from y or, where it has slopes, from s. */
-static void derive_all(struct activation act, const real *y, real *d, ptrdiff_t count)
+APART void derive_all(struct activation act, const real *y, real *d, ptrdiff_t count)
 {
     const real below = act.kind == SELU ? SELU_SCALE * SELU_ALPHA : (real)act.slope;
     const real above = act.kind == SELU ? SELU_SCALE : 1;
@@ -207,16 +217,19 @@ static void derive_all(struct activation act, const real *y, real *d, ptrdiff_t 
 #undef EACH
 }
 
-/* Elements first..first + count - 1 of a row's Y, in place, and of its slopes; and of the deltas of the row below. */
-INLINE void activate_row(const struct row *row, ptrdiff_t first, ptrdiff_t count)
+/* Runs of `count` values, `ld` apart, of a row's Y, in place, and of its slopes; and of the deltas of the row below. */
+APART void activate_runs(const struct row *row, ptrdiff_t first, ptrdiff_t runs, ptrdiff_t ld, ptrdiff_t count)
 {
-    real *y = (real *)row->Y + first;
-    activate_all(row->act, y, y, row->S ? (real *)row->S + first : NULL, count);
+    for (ptrdiff_t at = first * ld; runs > 0; runs--, at += ld) {
+        real *y = (real *)row->Y + at;
+        activate_all(row->act, y, y, row->S ? (real *)row->S + at : NULL, count);
+    }
 }
 
-INLINE void derive_row(const struct row *row, ptrdiff_t first, ptrdiff_t count)
+APART void derive_runs(const struct row *row, ptrdiff_t first, ptrdiff_t runs, ptrdiff_t ld, ptrdiff_t count)
 {
-    derive_all(row->act_below, (const real *)row->Sx + first, (real *)row->Dx + first, count);
+    for (ptrdiff_t at = first * ld; runs > 0; runs--, at += ld)
+        derive_all(row->act_below, (const real *)row->Sx + at, (real *)row->Dx + at, count);
 }
 
 #endif

@@ -26,7 +26,7 @@ static void dense_forward(const struct row *row, const struct share *share)
     if (row->act.kind == SOFTMAX)
         softmax_rows(row->Y, row->n, row->ld, first, last);
     else if (is_long(row->act.kind))
-        activate_row(row, first * row->ld, (last - first) * row->ld);
+        activate_runs(row, first, 1, row->ld, (last - first) * row->ld);
 }
 
 static void dense_backward(const struct row *row, const struct share *share)
@@ -38,7 +38,8 @@ static void dense_backward(const struct row *row, const struct share *share)
         .finish = DERIVATIVE, .act = row->act_below, .y = row->X,
     };
     multiply(&p, share->first, share->last, row->ldx, TRANSPOSED, row->k, share->scratch);
-    if (is_late(row->act_below.kind)) derive_row(row, share->first * row->ldx, (share->last - share->first) * row->ldx);
+    if (is_late(row->act_below.kind))
+        derive_runs(row, share->first, 1, row->ldx, (share->last - share->first) * row->ldx);
 }
 
 static void dense_update(const struct row *row, const struct share *share, double alpha, double beta)

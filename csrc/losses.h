@@ -9,7 +9,7 @@
 enum { ROWS = 64 };
 
 /* sum of (y - t)^2; D = g act'(z) with g = y - t, the half of the derivative; through a softmax p (g - sum(g p)). */
-static real squared_error_row(const struct loss *loss, const real *y, const real *from, const real *t, real *d)
+static real squared_error_row(const struct loss *loss, const real *y, const real *t, real *d)
 {
     const real slope = (real)loss->act.slope;
     vec sum[WIDE], along[WIDE];
@@ -27,17 +27,17 @@ static real squared_error_row(const struct loss *loss, const real *y, const real
         const real mean = block_sum(along);
         for (ptrdiff_t j = 0; j < loss->ld; j += LANES)
             store(d + j, load(y + j) * v_and(lanes_below(j, loss->n), load(y + j) - load(t + j) - mean));
-    } else if (is_late(loss->act.kind))
-        derive_all(loss->act, from, d, loss->ld);
+    }
     return block_sum(sum);
 }
 
 static void squared_error(const struct loss *loss, ptrdiff_t m, struct score *score)
 {
-    const real *Y = loss->Y, *S = loss->S, *T = loss->T;
+    const real *Y = loss->Y, *T = loss->T;
     real *D = loss->D;
-    for (ptrdiff_t i = 0, at = 0; i < m; i++, at += loss->ld)
-        score->sum += squared_error_row(loss, Y + at, S + at, T + at, D + at);
+    for (ptrdiff_t i = 0; i < m; i++)
+        score->sum += squared_error_row(loss, Y + i * loss->ld, T + i * loss->ld, D + i * loss->ld);
+    if (is_late(loss->act.kind)) derive_all(loss->act, loss->S, D, m * loss->ld);
 }
 
 /* sum of t softplus(-z) + (1 - t) softplus(z), softplus(z) = max(z, 0) + log1p(exp(-|z|)); D = sigmoid(z) - t.

@@ -23,8 +23,7 @@ INLINE void narrow_forward_block(const int wide, const struct row *row)
                 z = v_fma(splat(W[p * row->ld + j]), load(X + p * row->ldx + w * LANES), z);
             store(Y + j * row->ldx + w * LANES, activate(row->act.kind, (real)row->act.slope, z));
         }
-    if (is_late(row->act.kind))
-        for (ptrdiff_t j = 0; j < row->n; j++) activate_row(row, j * row->ldx, wide * LANES);
+    if (is_late(row->act.kind)) activate_runs(row, 0, row->n, row->ldx, wide * LANES);
 }
 
 static void narrow_forward(const struct row *row, ptrdiff_t m)
@@ -45,8 +44,7 @@ static void narrow_forward(const struct row *row, ptrdiff_t m)
         .start = W + row->k * row->ld, .start_by_row = 1, .finish = ACTIVATE, .act = row->act,
     };
     multiply(&p, 0, row->n, whole_blocks(m), IN_PLACE, 0, NULL);
-    if (is_long(row->act.kind))
-        for (ptrdiff_t j = 0; j < row->n; j++) activate_row(row, j * row->ldx, whole_blocks(m));
+    if (is_long(row->act.kind)) activate_runs(row, 0, row->n, row->ldx, whole_blocks(m));
 }
 
 INLINE void narrow_backward_block(const int wide, const struct row *row)
@@ -61,8 +59,7 @@ INLINE void narrow_backward_block(const int wide, const struct row *row)
             const vec x = load(X + i * row->ldx + w * LANES);
             store(Dx + i * row->ldx + w * LANES, derive(row->act_below.kind, (real)row->act_below.slope, x, d));
         }
-    if (is_late(row->act_below.kind))
-        for (ptrdiff_t i = 0; i < row->k; i++) derive_row(row, i * row->ldx, wide * LANES);
+    if (is_late(row->act_below.kind)) derive_runs(row, 0, row->k, row->ldx, wide * LANES);
 }
 
 static void narrow_backward(const struct row *row, ptrdiff_t m)
@@ -82,8 +79,7 @@ static void narrow_backward(const struct row *row, ptrdiff_t m)
         .finish = DERIVATIVE, .act = row->act_below, .y = row->X,
     };
     multiply(&p, 0, row->k, whole_blocks(m), IN_PLACE, 0, NULL);
-    if (is_late(row->act_below.kind))
-        for (ptrdiff_t i = 0; i < row->k; i++) derive_row(row, i * row->ldx, whole_blocks(m));
+    if (is_late(row->act_below.kind)) derive_runs(row, 0, row->k, row->ldx, whole_blocks(m));
 }
 
 /* sums[i][j] = sum over the lanes of X(i) D(j), for MI x MJ pairs. */

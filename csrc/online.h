@@ -36,7 +36,7 @@ static void online_forward(const struct row *row)
     if (row->act.kind == SOFTMAX)
         softmax_rows(row->Y, row->n, row->ld, 0, 1);
     else if (row->act.kind != LINEAR)
-        activate_row(row, 0, n);
+        activate_all(row->act, row->Y, row->Y, row->S, n);
 }
 
 static void online_backward(const struct row *row)
@@ -57,7 +57,7 @@ static void online_backward(const struct row *row)
         }
         store(Dx + i, derive(row->act_below.kind, (real)row->act_below.slope, load(x + i), sums));
     }
-    if (is_late(row->act_below.kind)) derive_row(row, 0, row->ldx);
+    if (is_late(row->act_below.kind)) derive_runs(row, 0, 1, row->ldx, row->ldx);
 }
 
 static void online_update(const struct row *row, double alpha, double beta)

@@ -28,6 +28,7 @@ typedef real loose_vec __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(
 #define WIDE (BLOCK_BYTES / VECTOR_BYTES)   /* ... and the vectors it takes */
 
 #define INLINE static inline __attribute__((always_inline))
+#define APART static __attribute__((noinline))
 #define UNROLL _Pragma("GCC unroll 32")
 
 INLINE vec load(const real *p) { return *(const vec *)p; }
