@@ -294,7 +294,7 @@ class TestErrors:
             ),
             (("--plot", "curve.txt"), "plot: expected a file ending in"),
             (("--task", "regression", "--target", "kind"), "is not a finite number"),
-            (("--lr", "1e30"), "the training diverged: the loss of epoch "),
+            (("--lr", "1e30"), "the training diverged: the loss of step "),
         ],
     )
     def test_training(self, refused, data, options, message):

@@ -6,9 +6,18 @@
 from fusedelta import _start, reference  # noqa: F401
 from fusedelta._version import __version__
 from fusedelta.activations import ELU, GELU, LeakyReLU
+from fusedelta.callbacks import (
+    Callback,
+    CSVLogger,
+    EarlyStopping,
+    LambdaCallback,
+    ModelCheckpoint,
+    ProgressBar,
+)
 from fusedelta.compare import compare
 from fusedelta.config import show_config
 from fusedelta.diagnostics import gradient_check, gradient_flow
+from fusedelta.divergence import DivergenceWarning
 from fusedelta.history import History
 from fusedelta.initializers import (
     Constant,
@@ -46,18 +55,25 @@ __all__ = [
     "Adam",
     "AdamW",
     "Adamax",
+    "CSVLogger",
+    "Callback",
     "Constant",
     "Dense",
+    "DivergenceWarning",
+    "EarlyStopping",
     "GlorotNormal",
     "GlorotUniform",
     "HeNormal",
     "HeUniform",
     "History",
+    "LambdaCallback",
     "LeakyReLU",
     "LecunNormal",
     "Lion",
+    "ModelCheckpoint",
     "NAdam",
     "Ones",
+    "ProgressBar",
     "RMSprop",
     "RandomNormal",
     "RandomUniform",

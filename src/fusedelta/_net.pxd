@@ -1,6 +1,7 @@
 cimport numpy as np
 from cpython.pythread cimport PyThread_type_lock
 from libc.stddef cimport ptrdiff_t
+from libc.stdint cimport int64_t
 
 from fusedelta._optimizers cimport Optimizer
 from fusedelta._program cimport Program, data_set
@@ -15,6 +16,7 @@ cdef class Net:
     cdef ptrdiff_t k, n
     cdef PyThread_type_lock lock    # held while a program runs
     cdef readonly bint training
+    cdef readonly int64_t trained    # steps of the last call of `train` with a finite loss, also if it was interrupted
     cdef object params, prepare
     cdef list recorders             # of the programs, while they are profiled
 

@@ -10,6 +10,7 @@ from fusedelta.validation import Prepare
 @final
 class Net:
     training: bool
+    trained: int
     moments: dict[str, np.ndarray]
     steps: int
     def __new__(

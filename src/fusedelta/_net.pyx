@@ -5,6 +5,7 @@ from cpython.exc cimport PyErr_CheckSignals
 from cpython.pythread cimport (
     NOWAIT_LOCK, WAIT_LOCK, PyThread_acquire_lock, PyThread_allocate_lock, PyThread_free_lock, PyThread_release_lock,
 )
+from libc.math cimport isfinite
 from libc.stddef cimport ptrdiff_t
 from libc.stdint cimport int64_t
 from libc.string cimport memcpy
@@ -112,6 +113,8 @@ cdef class Net:
     def train(self, np.ndarray X, np.ndarray y, ptrdiff_t batch_size, orders, np.ndarray results):
         """Train for ``len(results)`` epochs on ready arrays, in one call without the GIL.
 
+        A step whose loss is nan or infinite ends it. `trained` says how far it came.
+
         Parameters
         ----------
         X, y : ndarray
@@ -119,23 +122,25 @@ cdef class Net:
         batch_size : int
             Samples a step; the last batch of an epoch may be smaller.
         orders : None or ndarray of intp, shape (epochs, samples)
-            The order of the samples in each epoch; None: as they lie.
+            The samples of each epoch in their order, as rows of X; None: all of them, as they lie.
         results : ndarray of float64, shape (epochs, 2)
-            Receives each epoch's loss and accuracy (nan for a regression).
+            Receives each whole epoch's loss and accuracy (nan for a regression).
         """
         cdef data_set data = self.data(X, y)
         cdef double *out = <double *> np.PyArray_DATA(results)
-        cdef ptrdiff_t epochs = np.PyArray_DIM(results, 0), batch = min(batch_size, data.m)
-        cdef Program program = self.trainer(batch)
+        cdef ptrdiff_t epochs = np.PyArray_DIM(results, 0), batch
+        cdef Program program = self.trainer(batch_size)
         if orders is not None:
-            data.order = <const ptrdiff_t *> np.PyArray_DATA(orders)
+            data.order, data.m = <const ptrdiff_t *> np.PyArray_DATA(orders), np.PyArray_DIM(orders, 1)
+        batch = min(batch_size, data.m)
+        self.trained = 0
         self.acquire()
         self.training = True
         try:
             program.reserve(batch, orders is not None and batch > 1)
             program.want(program.logits)
             with nogil:
-                run_epochs(program, &data, batch, epochs, out)
+                run_epochs(program, &data, batch, epochs, out, &self.trained)
         finally:
             self.training = False
             self.release()
@@ -360,8 +365,11 @@ cdef class Net:
 
 
 cdef int run_epochs(Program program, data_set *data, ptrdiff_t batch, ptrdiff_t epochs,
-                    double *results) except -1 nogil:
-    """All batches, `epochs` times; the order moves on by data.m an epoch. results (epochs, 2): loss, accuracy."""
+                    double *results, int64_t *trained) except -1 nogil:
+    """All batches, `epochs` times; the order moves on by data.m an epoch. results (epochs, 2): loss, accuracy.
+
+    Counts the steps whose loss is finite, and returns at the first that is not.
+    """
     cdef ptrdiff_t epoch, first, m
     cdef double work = 0
     cdef score_t score
@@ -371,6 +379,9 @@ cdef int run_epochs(Program program, data_set *data, ptrdiff_t batch, ptrdiff_t 
             m = min(batch, data.m - first)
             program.stage(data, first, m)
             program.step(m, &score)
+            if not isfinite(score.sum):
+                return 0
+            trained[0] += 1
             first += m
             work += program.flops * m + FLOPS_OF_A_STEP
             if work > FLOPS_BETWEEN_SIGNALS:

@@ -12,7 +12,9 @@ from weakref import WeakSet
 import numpy as np
 
 from fusedelta import losses, optimizers, parameters, profiling, validation
+from fusedelta.divergence import Guard
 from fusedelta.engine import NOT_BUILT, Engine, Unbuilt
+from fusedelta.history import History
 from fusedelta.layers import Dense, Row, check_layers, compile_rows
 from fusedelta.optimizers import Optimizer
 from fusedelta.profiling import Profile
@@ -58,6 +60,9 @@ class Assembly:
         )
         #: Whatever was saved beside the weights: a dict of what JSON can hold.
         self.metadata: dict[str, Any] = {}
+        #: Set it to end a `fit` after the current epoch, from a callback; `fit` starts with False.
+        self.stop_training = False
+        self._history: History | None = None
         self._detach()
         if n_inputs is not None:
             self._build(n_inputs)
@@ -130,6 +135,11 @@ class Assembly:
     def shuffle_state(self, state: dict[str, Any]) -> None:
         self._rng_shuffle.bit_generator.state = state
 
+    @property
+    def history(self) -> History | None:
+        """What the last `fit` returned or, where an exception ended it, would have; else None."""
+        return self._history
+
     def __repr__(self) -> str:
         return (
             f"{type(self).__name__}({list(self._layers)}, loss={self.loss!r}, "
@@ -147,8 +157,12 @@ class Assembly:
 
     @property
     def workspace_bytes(self) -> int:
-        """Memory that the engine holds beside `params`; it grows with the largest batch."""
-        return self._engine.workspace_bytes
+        """Memory held beside `params`.
+
+        The engine's grows with the largest batch; the first `fit` adds a copy of parameters and
+        optimiser state, to go back to if the training diverges.
+        """
+        return self._engine.workspace_bytes + (self._guard.nbytes if self._rows else 0)
 
     @property
     def weights(self) -> list[np.ndarray]:
@@ -250,7 +264,7 @@ class Assembly:
         state = {
             name: value
             for name, value in self.__dict__.items()
-            if name not in ("_engine", "_prepare", "_fitting")
+            if name not in ("_engine", "_guard", "_prepare", "_fitting")
         }
         return {**state, "optimizer_state": self.optimizer_state}
 
@@ -298,6 +312,7 @@ class Assembly:
         self._engine = self._engine_type(
             list(rows), self.loss, self._optimizer, self._params, self._prepare, self._n_threads
         )
+        self._guard = Guard(self._engine, self._params, self._rng_shuffle)
         self.alive.add(self)
         profiling.attached(self)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import chdir, nullcontext
@@ -47,9 +48,12 @@ def train(options: Namespace) -> None:
     show(_describe(table, model, options))
     if not options.quiet:
         show("")
-    history = model.net.fit(
-        *parts["train"], options.epochs, options.batch_size, verbose=0 if options.quiet else 1
-    )
+    verbose = 0 if options.quiet else 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", fd.DivergenceWarning)  # it is an error here
+        history = model.net.fit(
+            *parts["train"], options.epochs, options.batch_size, verbose=verbose
+        )
     _check_converged(history, model.net.optimizer.learning_rate)
     show(_figures(model, parts))
     if options.save:
@@ -160,10 +164,9 @@ def _check_outputs(model: TableModel, options: Namespace) -> None:
 
 
 def _check_converged(history: fd.History, learning_rate: float) -> None:
-    bad = np.flatnonzero(~np.isfinite(history.loss))
-    if bad.size:
+    if history.divergence is not None:
         raise ValueError(
-            f"the training diverged: the loss of epoch {bad[0] + 1} is {history.loss[bad[0]]}; "
+            f"the training diverged: {history.divergence}; "
             f"try a learning rate below --lr {learning_rate:g}"
         )
 

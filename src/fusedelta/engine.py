@@ -43,6 +43,9 @@ class Engine(Protocol):
     #: The steps it has taken, counted where there are such blocks.
     steps: int
 
+    #: Steps of the last call of `train` whose loss was finite; right also if it was interrupted.
+    trained: int
+
     @property
     def workspace_bytes(self) -> int:
         """Memory held beside the parameters."""
@@ -55,7 +58,10 @@ class Engine(Protocol):
         orders: np.ndarray | None,
         results: np.ndarray,
     ) -> None:
-        """Train on ready arrays for ``len(results)`` epochs, each in its own order of samples."""
+        """Train on ready arrays for ``len(results)`` epochs, each in its own order of samples.
+
+        A step whose loss is nan or infinite ends it; `trained` says how far it came.
+        """
 
     def step(self, X: Any, y: Any) -> float:
         """One update with all of X as the batch; returns the loss before it."""

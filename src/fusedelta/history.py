@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
+
+from fusedelta.divergence import Divergence
 
 __all__ = ["History"]
 
@@ -10,8 +14,9 @@ __all__ = ["History"]
 class History:
     """Loss and accuracy, epoch by epoch, as `fit` returns them.
 
-    The values of an epoch are those of its forward passes, each before its own update, averaged
-    over the epoch's samples (summed, for ``half_sum_squared_error``).
+    `loss` and `accuracy` of an epoch are those of its forward passes, each before its own update,
+    averaged over the epoch's samples (the loss summed, for ``half_sum_squared_error``). `val_loss`
+    and `val_accuracy` are those of the validation data after the epoch.
 
     Parameters
     ----------
@@ -19,16 +24,36 @@ class History:
         Loss and accuracy of each epoch.
     is_classification : bool
         Whether there is an accuracy.
+    validation : ndarray of shape (epochs, 2), float64, optional
+        The same of the validation data.
+    more : mapping of str to sequence of float, optional
+        Further figures, which callbacks have added to the logs of the epochs.
+    divergence : Divergence, optional
 
     Attributes
     ----------
     loss : ndarray of shape (epochs,), float64
+    divergence : Divergence or None
+        Where the training ended because a loss or weight became nan or infinite: ``epoch`` (which
+        is not part of the history) and ``step``, from 0; no step if only weights did.
     """
 
-    def __init__(self, results: np.ndarray, is_classification: bool) -> None:
-        self._is_classification = is_classification
+    def __init__(
+        self,
+        results: np.ndarray,
+        is_classification: bool,
+        validation: np.ndarray | None = None,
+        more: Mapping[str, Sequence[float]] | None = None,
+        divergence: Divergence | None = None,
+    ) -> None:
+        self.divergence = divergence
         self.loss = results[:, 0].copy()
-        self._accuracy = results[:, 1].copy()
+        self._accuracy = results[:, 1].copy() if is_classification else None
+        self._val_loss = self._val_accuracy = None
+        if validation is not None:
+            self._val_loss = validation[:, 0].copy()
+            self._val_accuracy = validation[:, 1].copy() if is_classification else None
+        self._more = {name: list(values) for name, values in (more or {}).items()}
 
     @property
     def accuracy(self) -> np.ndarray:
@@ -39,9 +64,30 @@ class History:
         AttributeError
             If the loss is that of a regression, which has no accuracy.
         """
-        if not self._is_classification:
-            raise AttributeError("accuracy: only classification losses have one")
-        return self._accuracy
+        return _measured("accuracy", self._accuracy, "only classification losses have one")
+
+    @property
+    def val_loss(self) -> np.ndarray:
+        """Loss on the validation data after each epoch, shape (epochs,), float64.
+
+        Raises
+        ------
+        AttributeError
+            If there were no validation data.
+        """
+        return _measured("val_loss", self._val_loss, "the fit had no validation data")
+
+    @property
+    def val_accuracy(self) -> np.ndarray:
+        """Accuracy on the validation data after each epoch, shape (epochs,), float64.
+
+        Raises
+        ------
+        AttributeError
+            If there were no validation data, or the loss is that of a regression.
+        """
+        reason = "it takes validation data and a classification loss"
+        return _measured("val_accuracy", self._val_accuracy, reason)
 
     @property
     def epoch(self) -> list[int]:
@@ -51,14 +97,26 @@ class History:
     @property
     def history(self) -> dict[str, list[float]]:
         """The same figures as lists of floats, as in Keras: ``{"loss": [...], ...}``."""
-        figures = {"loss": self.loss.tolist()}
-        if self._is_classification:
-            figures["accuracy"] = self._accuracy.tolist()
-        return figures
+        figures = {
+            "loss": self.loss,
+            "accuracy": self._accuracy,
+            "val_loss": self._val_loss,
+            "val_accuracy": self._val_accuracy,
+        }
+        lists = {name: values.tolist() for name, values in figures.items() if values is not None}
+        return {**lists, **self._more}
 
     def __len__(self) -> int:
         return len(self.loss)
 
     def __repr__(self) -> str:
+        if not len(self):
+            return "History(0 epochs)"
         final = ", ".join(f"{name}={values[-1]:.6g}" for name, values in self.history.items())
         return f"History({len(self)} epochs, final {final})"
+
+
+def _measured(name: str, values: np.ndarray | None, reason: str) -> np.ndarray:
+    if values is None:
+        raise AttributeError(f"{name}: {reason}")
+    return values

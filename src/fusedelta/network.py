@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -14,12 +14,14 @@ from fusedelta.assembly import Assembly
 from fusedelta.diagnostics import Summary, summarize
 from fusedelta.engine import Engine
 from fusedelta.history import History
-from fusedelta.training import train
+from fusedelta.training import Samples, hold_out, train
 
 if TYPE_CHECKING:
     from os import PathLike
 
     from numpy.typing import ArrayLike
+
+    from fusedelta.callbacks import Callback
 
 __all__ = ["Sequential", "load"]
 
@@ -78,6 +80,10 @@ class Sequential(Assembly):
         batch_size: int | None = None,
         shuffle: bool = True,
         verbose: int = 1,
+        *,
+        validation_split: float = 0.0,
+        validation_data: Sequence[ArrayLike] | None = None,
+        callbacks: Callback | Iterable[Callback] | None = None,
         profile: bool = False,
     ) -> History:
         """Train for a number of epochs; a second fit goes on where the first one ended.
@@ -94,6 +100,14 @@ class Sequential(Assembly):
             Whether each epoch takes the samples in a new random order. The data are not copied.
         verbose : {0, 1, 2}, default 1
             0 prints nothing, 1 a line every so many epochs, 2 a line per epoch.
+        validation_split : float, default 0.0
+            The part of the samples, the last ones, that is not trained on but measured after each
+            epoch; in 0 <= validation_split < 1.
+        validation_data : tuple (X, y), optional
+            Other data to measure after each epoch.
+        callbacks : Callback or list of Callback, optional
+            What else is to happen during the training, such as `EarlyStopping`: see
+            `fusedelta.callbacks`.
         profile : bool, default False
             Whether to time each layer and pass: `profile_` keeps the table, which is printed unless
             `verbose` is 0. See `fusedelta.profile`.
@@ -101,7 +115,15 @@ class Sequential(Assembly):
         Returns
         -------
         history : History
-            Loss, and accuracy of a classification, per epoch.
+            Loss, and accuracy of a classification, per epoch; the same for validation data. It
+            stays reachable as `history`, also after an exception: Ctrl-C raises KeyboardInterrupt
+            after a whole step.
+
+        Warns
+        -----
+        DivergenceWarning
+            If the loss or a weight became nan or infinite. The network is then as it was after
+            the last epoch that was finite throughout, with which the history ends.
 
         Raises
         ------
@@ -116,13 +138,18 @@ class Sequential(Assembly):
         batch_size = None if batch_size is None else validation.integer("batch_size", batch_size)
         profile = validation.boolean("profile", profile)
         with self._only_fit(), self._profiled(profile):
-            engine, X, y = self._build_for(X, y)
+            X, y = self._prepare.pair(X, y)
+            prepare = self._preparation(X.shape[1])
+            X, y, held_out = hold_out(prepare, X, y, validation_split, validation_data)
+            if not self._rows:
+                self._build(X.shape[1])
             batch_size = min(batch_size or len(X), len(X))
             rng = self._rng_shuffle if shuffle and batch_size < len(X) else None
-            results = train(engine, X, y, epochs, batch_size, rng, verbose)
+            samples = Samples(X, y, batch_size, rng)
+            history = train(self, samples, epochs, held_out, callbacks, verbose)
         if profile and verbose:
             progress.show(self.profile_)
-        return History(results, self.is_classification)
+        return history
 
     @contextmanager
     def _only_fit(self) -> Iterator[None]:

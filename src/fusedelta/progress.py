@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
+import sys
 import time
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from fusedelta import text
 
-__all__ = ["Progress", "show"]
+__all__ = ["Progress", "bar", "figures", "show"]
 
 #: How many regular lines a fit prints at most, with ``verbose=1``.
 LINES = 20
@@ -34,15 +38,20 @@ class Progress:
         0 prints nothing, 1 a line every so many epochs, 2 a line per epoch.
     results : ndarray of shape (epochs, 2), float64
         Loss and accuracy of each epoch, filled while training goes on.
+    validation : ndarray of shape (epochs, 2), float64, optional
+        The same of the validation data.
     """
 
-    def __init__(self, verbose: int, results: np.ndarray) -> None:
+    def __init__(
+        self, verbose: int, results: np.ndarray, validation: np.ndarray | None = None
+    ) -> None:
         self._verbose = verbose
         self._results = results
+        self._validation = validation
         self._every = 1 if verbose == 2 else round_up(len(results) / LINES)
         self._start = time.perf_counter()
         self._early = LONG_RUN
-        self._done = 0
+        self._done = self._shown = 0
 
     def next_epochs(self) -> int:
         """How many epochs to train now; 0 at the end."""
@@ -63,7 +72,16 @@ class Progress:
             for epoch in range(first, self._done):
                 show(self._line(epoch + 1))
         elif self._verbose == 1 and self._is_due():
-            show(self._line(self._done))
+            self._show_last()
+
+    def close(self) -> None:
+        """Print the last epoch of a training that ended early, unless it was printed."""
+        if self._verbose == 1 and self._done > self._shown:
+            self._show_last()
+
+    def _show_last(self) -> None:
+        self._shown = self._done
+        show(self._line(self._done))
 
     def _is_due(self) -> bool:
         """Regular lines, and before the first of them some for the impatient."""
@@ -79,16 +97,82 @@ class Progress:
 
     def _line(self, epoch: int) -> str:
         epochs = len(self._results)
-        loss, accuracy = self._results[epoch - 1]
-        line = f"epoch {epoch:>{len(str(epochs))}}/{epochs}  loss {text.figure(loss)}"
-        if not np.isnan(accuracy):
-            line += f"  accuracy {accuracy:.4f}"
+        logs = named(self._results[epoch - 1])
+        if self._validation is not None:
+            logs |= named(self._validation[epoch - 1], "val_")
+        line = f"epoch {epoch:>{len(str(epochs))}}/{epochs}  {figures(logs)}"
         elapsed = self._elapsed()
         if elapsed > LONG_RUN:
             line += f"  {text.duration(elapsed)}"
             if self._done < epochs:
                 line += f", {text.duration(elapsed / self._done * (epochs - self._done))} left"
         return line
+
+
+def named(result: np.ndarray, prefix: str = "") -> dict[str, float]:
+    """Loss, and accuracy if it is not nan, by their names."""
+    loss, accuracy = map(float, result)
+    logs = {f"{prefix}loss": loss}
+    return logs if math.isnan(accuracy) else {**logs, f"{prefix}accuracy": accuracy}
+
+
+def figures(logs: Mapping[str, float]) -> str:
+    """Figures of an epoch in a line."""
+    return "  ".join(
+        f"{name} {value:.4f}" if name.endswith("accuracy") else f"{name} {text.figure(value)}"
+        for name, value in logs.items()
+    )
+
+
+class Bar:
+    """A bar that grows on stderr, with the part of tqdm's interface that is needed here.
+
+    Parameters
+    ----------
+    total : int
+        How many steps it takes to fill it.
+    """
+
+    WIDTH = 30
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._done = 0
+        self._figures = ""
+        self._shown = -math.inf
+        self._length = 0
+        self._draw()
+
+    def set_postfix_str(self, figures: str, refresh: bool) -> None:
+        """Stand behind the bar from the next update on."""
+        self._figures = figures
+
+    def update(self) -> None:
+        """Go on by one step; drawn ten times a second at most."""
+        self._done += 1
+        if time.perf_counter() - self._shown > 0.1:
+            self._draw()
+
+    def close(self) -> None:
+        """Draw it a last time, and end the line."""
+        self._draw()
+        print(file=sys.stderr, flush=True)
+
+    def _draw(self) -> None:
+        full = self.WIDTH * self._done // self._total
+        line = f"[{'=' * full}{' ' * (self.WIDTH - full)}] {self._done}/{self._total}"
+        line = f"{line}  {self._figures}".rstrip()
+        print(f"\r{line:<{self._length}}", end="", file=sys.stderr, flush=True)
+        self._shown, self._length = time.perf_counter(), len(line)
+
+
+def bar(total: int) -> Any:
+    """A bar of so many steps: tqdm's where that is installed, else a plain one."""
+    try:
+        from tqdm.auto import tqdm
+    except ImportError:
+        return Bar(total)
+    return tqdm(total=total, unit="epoch")
 
 
 def round_up(value: float) -> int:

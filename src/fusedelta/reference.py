@@ -11,6 +11,7 @@ back-propagating errors (1986).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -154,6 +155,7 @@ class Net:
         self._optimizer = optimizer
         self._rows = rows
         self.moments = {name: np.zeros_like(params) for name in optimizer.moments}
+        self.trained = 0
         self.reset_optimizer()
         self._prepare = prepare
         self._loss = losses.LOSSES[loss]
@@ -172,7 +174,7 @@ class Net:
         orders: np.ndarray | None,
         results: np.ndarray,
     ) -> None:
-        """Train ``len(results)`` epochs on ready arrays.
+        """Train ``len(results)`` epochs on ready arrays, up to a loss that is nan or infinite.
 
         Parameters
         ----------
@@ -181,13 +183,17 @@ class Net:
         batch_size : int
             Samples per update; the last batch of an epoch may be smaller.
         orders : None or ndarray of shape (epochs, m), intp
-            The order of the samples in each epoch; None: as they stand.
+            The samples of each epoch in their order, as rows of X; None: all, as they stand.
         results : ndarray of shape (epochs, 2), float64
             Filled with each epoch's loss and accuracy (nan if it is not a classification).
         """
-        for epoch in range(len(results)):
-            order = None if orders is None else orders[epoch]
-            results[epoch] = self._train_epoch(X, y, batch_size, order)
+        self.trained = 0
+        with np.errstate(over="ignore", invalid="ignore"):  # the loss tells
+            for epoch in range(len(results)):
+                order = None if orders is None else orders[epoch]
+                results[epoch] = self._train_epoch(X, y, batch_size, order)
+                if not math.isfinite(results[epoch, 0]):
+                    return
 
     def step(self, X: Any, y: Any) -> float:
         """One update with all of X as the batch; returns the loss before it."""
@@ -252,14 +258,18 @@ class Net:
         self, X: np.ndarray, y: np.ndarray, batch_size: int, order: np.ndarray | None
     ) -> tuple[float, float]:
         total, correct = 0.0, 0.0
-        for start in range(0, len(X), batch_size):
+        m = len(X) if order is None else len(order)
+        for start in range(0, m, batch_size):
             batch: Any = slice(start, start + batch_size)
             if order is not None:
                 batch = order[batch]
             batch_total, batch_correct = self._train_batch(X[batch], y[batch])
             total += batch_total
             correct += batch_correct
-        return self._means(total, correct, len(X))
+            if not math.isfinite(total):
+                break
+            self.trained += 1
+        return self._means(total, correct, m)
 
     def _train_batch(self, X: np.ndarray, y: np.ndarray) -> tuple[float, float]:
         """One update; sum of the losses and number of correct outputs before it."""

@@ -16,6 +16,8 @@ import os
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from errno import ENOENT
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 
     Net = TypeVar("Net", bound=Sequential)
 
-__all__ = ["load", "save"]
+__all__ = ["check_path", "load", "save"]
 
 FORMAT = "fusedelta"
 VERSION = 1
@@ -72,6 +74,26 @@ def load(path: str | os.PathLike[str], cls: type[Net]) -> Net:
         raise
     except Exception as error:  # whatever damaged bytes make the readers say
         raise ValueError(f"{os.fspath(path)}: not a readable fusedelta model: {error}") from error
+
+
+def check_path(path: str | os.PathLike[str]) -> None:
+    """Find out before a long training that a network cannot be saved to a file afterwards.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is no path, or has another ending than those that can be written.
+    ImportError
+        If the package for the ending is not installed.
+    OSError
+        If there is no such directory.
+    """
+    _file_format(path)
+    if Path(path).suffix == ".safetensors":
+        import_module("safetensors")
+    directory = Path(path).absolute().parent
+    if not directory.is_dir():
+        raise FileNotFoundError(ENOENT, "no such directory", str(directory))
 
 
 # ------------------------------------------------------------------------------------ the header

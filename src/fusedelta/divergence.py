@@ -1,0 +1,117 @@
+"""When training diverges: the warning, and the way back to the last finite epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from fusedelta.engine import Engine
+
+__all__ = ["Divergence", "DivergenceWarning", "Guard"]
+
+
+class DivergenceWarning(RuntimeWarning):
+    """A fit ended early because the loss, or a weight, became nan or infinite.
+
+    The network is then as it was at the end of the last epoch that was finite throughout, and the
+    history ends with that epoch. Usual remedies: a smaller learning rate, inputs scaled to about
+    -1 to 1.
+    """
+
+
+class Divergence(NamedTuple):
+    """Where a training diverged."""
+
+    epoch: int  #: its number, from 0; the history ends before it
+    step: int | None  #: whose loss was not finite, from 0; None if weights alone were not
+
+    def __str__(self) -> str:
+        what = "a weight" if self.step is None else f"the loss of step {self.step + 1}"
+        return f"{what} in epoch {self.epoch + 1} was nan or infinite"
+
+    @property
+    def message(self) -> str:
+        """The text of the warning."""
+        when = f"at the end of epoch {self.epoch}" if self.epoch else "before"
+        return (
+            f"fit: {self}; training stopped, and the network is as it was {when}. "
+            "Try a smaller learning rate, or inputs of a smaller scale"
+        )
+
+
+class Guard:
+    """A copy of all that training changes, to go back to: parameters, moments, steps, shuffles.
+
+    Parameters
+    ----------
+    engine : Engine
+    params : ndarray
+        The flat block that the engine trains.
+    rng : Generator
+        Draws the orders of the samples.
+    """
+
+    def __init__(self, engine: Engine, params: np.ndarray, rng: np.random.Generator) -> None:
+        self._engine = engine
+        self._rng = rng
+        self._blocks = [params, *engine.moments.values()]
+        self._copies: list[np.ndarray] = []
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the copies, which the first `save` allocates."""
+        return sum(block.nbytes for block in self._copies)
+
+    def save(self) -> None:
+        """Copy the state."""
+        if not self._copies:
+            self._copies = [np.empty_like(block) for block in self._blocks]
+        for saved, block in zip(self._copies, self._blocks, strict=True):
+            saved[...] = block
+        self._steps = self._engine.steps
+        self._shuffles = self._rng.bit_generator.state
+
+    def restore(self) -> None:
+        """Go back to the state that was copied last."""
+        for saved, block in zip(self._copies, self._blocks, strict=True):
+            block[...] = saved
+        self._engine.steps = self._steps
+        self._rng.bit_generator.state = self._shuffles
+
+    def is_finite(self) -> bool:
+        """Whether no parameter and no moment is nan or infinite."""
+        return all(np.isfinite([block.min(), block.max()]).all() for block in self._blocks)
+
+    def recover(self, train: Callable[[int], None], epochs: int) -> int:
+        """Go back to the last of some epochs at whose end everything was finite.
+
+        It is found by training them again, which gives the same bits, in halves: what is nan or
+        infinite once stays so.
+
+        Parameters
+        ----------
+        train : callable
+            ``train(n)`` trains n epochs on from where the network is.
+        epochs : int
+            That many, from the state that was saved, had a finite loss.
+
+        Returns
+        -------
+        epochs : int
+            That many have been trained from the state that was saved; it is overwritten.
+        """
+        self.restore()
+        good, bad, count = 0, epochs + 1, epochs
+        while count:
+            train(count)
+            if self.is_finite():
+                self.save()
+                good += count
+            else:
+                self.restore()
+                bad = good + count
+            count = (bad - good) // 2
+        return good

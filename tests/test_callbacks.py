@@ -1,0 +1,444 @@
+"""Callbacks: when they are called, what the ready ones do, and that they change no weight."""
+
+import csv
+import doctest
+import json
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fusedelta as fd
+from fusedelta import callbacks, progress
+
+X = np.random.default_rng(3).normal(size=(23, 3))
+LABELS = np.arange(23) % 4
+KERAS = json.loads((Path(__file__).parent / "golden" / "keras_callbacks.json").read_text())
+
+
+def classifier(sequential, **settings):
+    settings = {"input_shape": (3,), "seed": 5, "optimizer": fd.SGD(0.1), **settings}
+    layers = [fd.Dense(6, "relu"), fd.Dense(4, "softmax")]
+    return sequential(layers, "sparse_categorical_crossentropy", **settings)
+
+
+class Recorder(fd.Callback):
+    """Notes every call."""
+
+    def __init__(self):
+        self.calls = []
+
+    def on_train_begin(self, logs=None):
+        self.calls.append(("train begin", logs))
+
+    def on_train_end(self, logs=None):
+        self.calls.append(("train end", logs))
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.calls.append(("epoch begin", epoch, logs))
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.calls.append(("epoch end", epoch, dict(logs)))
+
+
+class BatchRecorder(Recorder):
+    def on_batch_end(self, step, logs=None):
+        self.calls.append(("batch end", step, logs))
+
+
+class Scripted(fd.Callback):
+    """Puts figures of the test's choice into the logs of each epoch."""
+
+    def __init__(self, **figures):
+        self.figures = figures
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs.update({name: values[epoch] for name, values in self.figures.items()})
+
+
+def fit(net, callbacks, epochs=1, **options):
+    return net.fit(X, LABELS, epochs, 5, verbose=0, callbacks=callbacks, **options)
+
+
+def test_the_guide():
+    assert doctest.testmod(callbacks).failed == 0
+
+
+# ------------------------------------------------------------------------------------ the calls
+
+
+def test_order_and_arguments_of_the_calls(sequential):
+    net, recorder = classifier(sequential), BatchRecorder()
+    history = fit(net, recorder, 2, validation_split=0.5)
+    figures = [
+        {name: values[epoch] for name, values in history.history.items()} for epoch in range(2)
+    ]
+    names = [call[:-1] for call in recorder.calls]
+    epoch = [("batch end", 0), ("batch end", 1), ("batch end", 2)]
+    assert names == [
+        ("train begin",),
+        *[("epoch begin", 0), *epoch, ("epoch end", 0)],
+        *[("epoch begin", 1), *epoch, ("epoch end", 1)],
+        ("train end",),
+    ]
+    ends = [call[-1] for call in recorder.calls if call[0] == "epoch end"]
+    assert ends == figures
+    assert recorder.calls[-1] == ("train end", figures[1])
+    last_batch = [call[-1] for call in recorder.calls if call[0] == "batch end"][-1]
+    assert last_batch == {"loss": history.loss[1], "accuracy": history.accuracy[1]}
+    assert recorder.model is net
+    assert recorder.params == {
+        "epochs": 2,
+        "steps": 3,
+        "verbose": 0,
+        "metrics": ["loss", "accuracy", "val_loss", "val_accuracy"],
+    }
+
+
+@pytest.mark.parametrize("recorder", [fd.Callback, Recorder, BatchRecorder])
+@pytest.mark.parametrize("sizes", [(3, 6, 4), (3, 20, 4)], ids=["thin", "wide"])
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_callbacks_change_no_bit(sequential, recorder, sizes, shuffle, dtype):
+    """Batches of 11, 11 and 1: the last one would be alone if it came by itself."""
+    layers = [fd.Dense(sizes[1], "tanh"), fd.Dense(sizes[2], "sigmoid")]
+    nets = [
+        sequential(layers, "mean_squared_error", fd.Adam(), (3,), dtype, seed=1) for _ in range(2)
+    ]
+    y = np.eye(4)[LABELS]
+    options = {"epochs": 5, "batch_size": 11, "shuffle": shuffle, "verbose": 0}
+    expected = nets[0].fit(X, y, **options)
+    history = nets[1].fit(X, y, callbacks=[recorder()], **options)
+    np.testing.assert_array_equal(nets[1].params, nets[0].params)
+    np.testing.assert_allclose(history.loss, expected.loss, rtol=1e-14)
+    assert nets[1].shuffle_state == nets[0].shuffle_state
+
+
+def test_logs_of_batches_are_those_of_the_epoch_so_far(sequential):
+    recorder = BatchRecorder()
+    net = sequential([fd.Dense(1)], "half_sum_squared_error", fd.SGD(1e-30), (3,), seed=1)
+    net.fit(X, X[:, 0], batch_size=10, shuffle=False, verbose=0, callbacks=recorder)
+    logs = [call[-1] for call in recorder.calls if call[0] == "batch end"]
+    for m, figures in zip((10, 20, 23), logs, strict=True):
+        assert figures.keys() == {"loss"}
+        assert figures["loss"] == pytest.approx(net.evaluate(X[:m], X[:m, 0])["loss"], rel=1e-5)
+
+
+def test_a_callback_can_end_the_training(sequential):
+    def stop_after(moment, number):
+        def stop(i, logs):
+            if i == number:
+                callback.model.stop_training = True
+
+        callback = fd.LambdaCallback(**{moment: stop})
+        return callback
+
+    net = classifier(sequential)
+    assert len(fit(net, stop_after("on_epoch_end", 2), 10)) == 3
+    assert net.stop_training
+    assert len(fit(net, None, 10)) == 10  # a new fit starts afresh
+    other = classifier(sequential)
+    before = classifier(sequential)
+    history = fit(other, stop_after("on_batch_end", 1), 10, shuffle=False)
+    losses = [before.train_step(X[i : i + 5], LABELS[i : i + 5]) for i in (0, 5)]
+    assert history.loss == pytest.approx([np.mean(losses)], rel=1e-6)
+    np.testing.assert_array_equal(other.params, before.params)
+
+
+def test_an_early_end_is_shown(sequential, capsys):
+    stopping = fd.EarlyStopping("loss", min_delta=1e9, patience=6)
+    history = classifier(sequential).fit(X, LABELS, 100, callbacks=stopping)
+    assert len(history) == 7
+    shown = [line.split()[1] for line in capsys.readouterr().out.splitlines()]
+    assert shown == ["5/100", "7/100"]
+
+
+def test_what_callbacks_add_is_kept(sequential):
+    recorder = Recorder()
+    history = fit(classifier(sequential), [Scripted(rate=[0.5, 0.25]), recorder], 2)
+    assert history.history["rate"] == [0.5, 0.25]
+    assert recorder.calls[2][2]["rate"] == 0.5
+    assert list(history.history) == ["loss", "accuracy", "rate"]
+
+
+@pytest.mark.parametrize(
+    ("callbacks", "message"),
+    [
+        (3, r"callbacks: expected a list of callbacks, got 3 \(int\)"),
+        ([fd.Callback(), print], r"callbacks\[1\]: expected an instance of fusedelta.Callback"),
+        (
+            [fd.EarlyStopping],
+            r"callbacks\[0\]: expected an instance of fusedelta.Callback, got <cl",
+        ),
+    ],
+)
+def test_something_else_than_callbacks(sequential, callbacks, message):
+    with pytest.raises(TypeError, match=message):
+        fit(classifier(sequential), callbacks)
+
+
+def test_lambda_callback(sequential):
+    calls = []
+    callback = fd.LambdaCallback(
+        on_train_begin=lambda logs: calls.append("begin"),
+        on_train_end=lambda logs: calls.append("end"),
+        on_epoch_begin=lambda epoch, logs: calls.append(("epoch", epoch)),
+        on_epoch_end=lambda epoch, logs: calls.append(("done", epoch, logs["loss"])),
+    )
+    history = fit(classifier(sequential), callback)
+    assert calls == ["begin", ("epoch", 0), ("done", 0, history.loss[0]), "end"]
+    with pytest.raises(TypeError, match=r"on_epoch_end: expected a function, got 3 \(int\)"):
+        fd.LambdaCallback(on_epoch_end=3)
+
+
+# ------------------------------------------------------------------------------- early stopping
+
+
+@pytest.mark.parametrize("case", KERAS["early_stopping"], ids=str)
+@pytest.mark.parametrize("restore", [True, False])
+def test_early_stopping_as_in_keras(sequential, case, restore):
+    figures = [float(figure) for figure in case["figures"]]
+    stopping = fd.EarlyStopping("mine", **case["options"], restore_best_weights=restore)
+    weights = []
+    keep = fd.LambdaCallback(on_epoch_end=lambda *_: weights.append(net.get_weights()))
+    net = classifier(sequential)
+    history = fit(net, [Scripted(mine=figures), stopping, keep], len(figures))
+    assert len(history) == case["epochs"]
+    assert stopping.stopped_epoch == case["stopped_epoch"]
+    assert stopping.best_epoch == case["best_epoch"]
+    expected = weights[case["best_epoch"] if restore else -1]
+    for weight, other in zip(net.weights, expected, strict=True):
+        np.testing.assert_array_equal(weight, other)
+
+
+def test_nan_is_never_the_best(sequential):
+    stopping = fd.EarlyStopping("mine", patience=2)
+    script = Scripted(mine=[math.nan, 2, math.nan, 1, math.nan, math.nan, 0])
+    assert len(fit(classifier(sequential), [script, stopping], 7)) == 6
+    assert (stopping.best, stopping.best_epoch) == (1, 3)
+
+
+@pytest.mark.parametrize(
+    ("monitor", "mode", "stopped_epoch"),
+    [
+        ("mine", "auto", 1),
+        ("my_accuracy", "auto", 3),
+        ("my_accuracy", "min", 1),
+        ("mine", "max", 3),
+    ],
+)
+def test_which_direction_is_better(sequential, monitor, mode, stopped_epoch):
+    stopping = fd.EarlyStopping(monitor, mode=mode)
+    fit(classifier(sequential), [Scripted(**{monitor: [1, 2, 3, 2]}), stopping], 4)
+    assert stopping.stopped_epoch == stopped_epoch
+
+
+def test_early_stopping_can_be_used_again(sequential):
+    stopping = fd.EarlyStopping("mine", restore_best_weights=True)
+    net = classifier(sequential)
+    for _ in range(2):
+        assert len(fit(net, [Scripted(mine=[3, 2, 1, 2]), stopping], 4)) == 4
+        assert (stopping.best, stopping.best_epoch) == (1, 2)
+
+
+def test_early_stopping_with_real_validation(sequential):
+    net = classifier(sequential, optimizer=fd.SGD(2.0))
+    stopping = fd.EarlyStopping(patience=5, restore_best_weights=True)
+    history = fit(net, stopping, 500, validation_split=0.5)
+    assert len(history) == history.val_loss.argmin() + 6 < 500
+    held_out = X[11:], LABELS[11:]
+    assert net.evaluate(*held_out)["loss"] == history.val_loss.min()
+
+
+def test_a_divergence_restores_the_best_weights_too(sequential):
+    net = sequential([fd.Dense(1)], "mean_squared_error", fd.SGD(4.0), (3,), seed=1)
+    stopping = fd.EarlyStopping("loss", patience=10**6, restore_best_weights=True)
+    first = []
+    keep = fd.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: first.append(net.get_weights()) if epoch == 0 else None
+    )
+    with pytest.warns(fd.DivergenceWarning):
+        net.fit(X, X[:, 0], 1000, verbose=0, callbacks=[stopping, keep])
+    assert stopping.best_epoch == 0
+    np.testing.assert_array_equal(net.weights[0], first[0][0])
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (fd.EarlyStopping, "'loss', 'accuracy'; got 'val_loss'; give fit validation_data or"),
+        (lambda: fd.EarlyStopping("mine"), "'loss', 'accuracy'; got 'mine'"),
+        (lambda: fd.ModelCheckpoint("a.npz", save_best_only=True), "got 'val_loss'; give fit"),
+    ],
+)
+def test_figures_that_are_not_there(sequential, make, message):
+    net = classifier(sequential)
+    before = net.params.copy()
+    with pytest.raises(ValueError, match=f"monitor: .* expected one of .*{message}"):
+        fit(net, make())
+    if "mine" not in message:
+        np.testing.assert_array_equal(net.params, before)
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: fd.EarlyStopping(3), TypeError, "monitor: expected the name of a figure"),
+        (lambda: fd.EarlyStopping(mode="up"), ValueError, "mode: expected one of 'auto', 'min'"),
+        (lambda: fd.EarlyStopping(patience=-1), ValueError, "patience: expected an integer >= 0"),
+        (lambda: fd.EarlyStopping(min_delta=-1), ValueError, "min_delta: expected .* >= 0, got -1"),
+        (lambda: fd.EarlyStopping(baseline="a"), TypeError, "baseline: expected a finite number"),
+        (lambda: fd.EarlyStopping(restore_best_weights=1), TypeError, "restore_best_weights: ex"),
+        (lambda: fd.EarlyStopping(start_from_epoch=0.5), TypeError, "start_from_epoch: expected"),
+        (lambda: fd.ModelCheckpoint(3), TypeError, "filepath: expected the path of a file, got 3"),
+        (lambda: fd.ModelCheckpoint("a.npz", save_best_only=2), TypeError, "save_best_only: exp"),
+        (lambda: fd.CSVLogger(3), TypeError, "filename: expected the path of a file, got 3"),
+        (lambda: fd.CSVLogger("a", separator=", "), ValueError, "separator: expected one char"),
+        (lambda: fd.CSVLogger("a", append="no"), TypeError, "append: expected True or False"),
+    ],
+)
+def test_bad_parameters(make, error, message):
+    with pytest.raises(error, match=message):
+        make()
+
+
+# ---------------------------------------------------------------------------------- checkpoints
+
+
+def test_a_checkpoint_of_every_epoch(sequential, tmp_path):
+    net = classifier(sequential)
+    path = tmp_path / "net-{epoch:02d}-{loss:.3f}.npz"
+    weights = []
+    keep = fd.LambdaCallback(on_epoch_end=lambda *_: weights.append(net.get_weights()))
+    history = fit(net, [fd.ModelCheckpoint(path), keep], 3)
+    names = [f"net-{i:02d}-{loss:.3f}.npz" for i, loss in enumerate(history.loss, 1)]
+    assert sorted(file.name for file in tmp_path.iterdir()) == names
+    for name, expected in zip(names, weights, strict=True):
+        loaded = sequential.load(tmp_path / name)
+        np.testing.assert_array_equal(loaded.weights[0], expected[0])
+
+
+def test_a_checkpoint_goes_on_as_the_training_did(sequential, tmp_path):
+    path = tmp_path / "net.npz"
+    net = classifier(sequential, optimizer=fd.Adam())
+    fit(net, [fd.ModelCheckpoint(path)], 2)
+    loaded = sequential.load(path)
+    fit(net, None, 2)
+    fit(loaded, None, 2)
+    np.testing.assert_array_equal(loaded.params, net.params)
+
+
+@pytest.mark.parametrize(
+    ("options", "saved"),
+    [({}, [0, 1, 3]), ({"initial_value_threshold": 2.5}, [1, 3]), ({"mode": "max"}, [0, 2, 4])],
+)
+def test_the_best_checkpoints(sequential, tmp_path, options, saved):
+    checkpoint = fd.ModelCheckpoint(
+        tmp_path / "{epoch}.npz", "mine", save_best_only=True, **options
+    )
+    fit(classifier(sequential), [Scripted(mine=[3, 2, 4, 1, 5]), checkpoint], 5)
+    assert sorted(int(file.stem) - 1 for file in tmp_path.iterdir()) == saved
+
+
+@pytest.mark.parametrize(
+    ("path", "error", "message"),
+    [
+        ("net.txt", ValueError, "path: expected a name that ends in .npz or .safetensors"),
+        ("absent/net.npz", FileNotFoundError, "no such directory"),
+        ("{rate}.npz", ValueError, "filepath: expected only epoch, loss, accuracy in braces, got"),
+        ("{epoch:x.}.npz", ValueError, "filepath: expected only epoch, loss, accuracy in braces"),
+    ],
+)
+def test_bad_paths_are_refused_before_the_training(sequential, tmp_path, path, error, message):
+    net = classifier(sequential)
+    before = net.params.copy()
+    with pytest.raises(error, match=message):
+        fit(net, fd.ModelCheckpoint(tmp_path / path))
+    np.testing.assert_array_equal(net.params, before)
+
+
+# ----------------------------------------------------------------------------- logs and the bar
+
+
+def test_csv_log(sequential, tmp_path):
+    path = tmp_path / "log.csv"
+    path.write_text("an old file\n")
+    net = classifier(sequential)
+    first = fit(net, fd.CSVLogger(path), 2, validation_split=0.2)
+    second = fit(net, fd.CSVLogger(path, append=True), 1, validation_split=0.2)
+    with open(path, newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["epoch", "loss", "accuracy", "val_loss", "val_accuracy"]
+    assert [row["epoch"] for row in rows] == ["0", "1", "0"]
+    for name in ("loss", "val_accuracy"):
+        expected = [*first.history[name], *second.history[name]]
+        assert [float(row[name]) for row in rows] == expected
+    assert fit(net, fd.CSVLogger(path, separator="\t")).loss[0] == pytest.approx(
+        float(path.read_text().splitlines()[1].split("\t")[1])
+    )
+
+
+def test_a_csv_log_that_cannot_be_written(sequential, tmp_path):
+    net = classifier(sequential)
+    before = net.params.copy()
+    with pytest.raises(OSError, match="absent"):
+        fit(net, fd.CSVLogger(tmp_path / "absent" / "log.csv"))
+    np.testing.assert_array_equal(net.params, before)
+
+
+def test_plain_progress_bar(sequential, capsys, monkeypatch):
+    monkeypatch.setattr(progress, "bar", progress.Bar)
+    history = fit(classifier(sequential), fd.ProgressBar(), 4)
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    first, *_, last = shown.err.split("\r")[1:]
+    assert first == f"[{30 * ' '}] 0/4"
+    assert last == (
+        f"[{30 * '='}] 4/4  loss {history.loss[3]:.4f}  accuracy {history.accuracy[3]:.4f}\n"
+    )
+
+
+def test_a_shorter_line_covers_a_longer_one(capsys):
+    bar = progress.Bar(2)
+    bar.set_postfix_str("a long figure", refresh=False)
+    bar._shown = -math.inf
+    bar.update()
+    bar.set_postfix_str("short", refresh=False)
+    bar.close()
+    lines = capsys.readouterr().err.split("\r")[1:]
+    assert re.fullmatch(r"\[={15} {15}\] 1/2  a long figure", lines[1])
+    assert lines[2] == f"[{15 * '='}{15 * ' '}] 1/2  short        \n"
+
+
+def test_tqdm_is_used_where_it_is_installed(sequential, monkeypatch):
+    import sys
+    import types
+
+    class Tqdm:
+        def __init__(self, total, unit):
+            assert (total, unit) == (3, "epoch")
+            self.calls = []
+            bars.append(self)
+
+        def set_postfix_str(self, text, refresh):
+            self.calls.append(text)
+
+        def update(self):
+            self.calls.append("update")
+
+        def close(self):
+            self.calls.append("close")
+
+    bars = []
+    monkeypatch.setitem(sys.modules, "tqdm", types.ModuleType("tqdm"))
+    module = types.ModuleType("tqdm.auto")
+    module.tqdm = Tqdm
+    monkeypatch.setitem(sys.modules, "tqdm.auto", module)
+    history = fit(classifier(sequential), fd.ProgressBar(), 3)
+    texts = [
+        f"loss {loss:.4f}  accuracy {accuracy:.4f}"
+        for loss, accuracy in zip(history.loss, history.accuracy, strict=True)
+    ]
+    expected = [call for text in texts for call in (text, "update")]
+    assert bars[0].calls == [*expected, "close"]
