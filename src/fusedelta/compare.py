@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from fusedelta import progress, reference, text, validation
+from fusedelta.divergence import DivergenceWarning
 from fusedelta.history import History
 from fusedelta.network import Sequential
 
@@ -118,7 +120,7 @@ def compare(
     Raises
     ------
     TypeError, ValueError
-        If an argument is wrong, or the network has not been built yet.
+        If an argument is wrong, the network has not been built yet, or its training diverges.
     """
     steps = None if steps is None else validation.integer("steps", steps)
     batch_size = None if batch_size is None else validation.integer("batch_size", batch_size)
@@ -177,13 +179,19 @@ class Racer:
 
     def _fit(self, epochs: int) -> History:
         self._net.set_weights(self._start)
-        return self._net.fit(self._X, self._y, epochs, self._batch_size, shuffle=False, verbose=0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DivergenceWarning)  # it is an error here
+            history = self._net.fit(
+                self._X, self._y, epochs, self._batch_size, shuffle=False, verbose=0
+            )
+        if history.divergence is not None:
+            raise ValueError(
+                f"net: expected a training that does not diverge; {history.divergence}"
+            )
+        return history
 
 
 def relative_difference(ours: list[np.ndarray], theirs: list[np.ndarray]) -> float:
-    """The largest difference of any two arrays, relative to the largest value in each pair.
-
-    It is nan where there is one, so that networks that diverged do not seem to agree.
-    """
+    """The largest difference of any two arrays, relative to the largest value in each pair."""
     pairs = zip(ours, theirs, strict=True)
     return float(np.max([np.max(np.abs(a - b)) / (np.max(np.abs(b)) or 1.0) for a, b in pairs]))
