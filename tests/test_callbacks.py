@@ -293,6 +293,11 @@ def test_figures_that_are_not_there(sequential, make, message):
         (lambda: fd.EarlyStopping(start_from_epoch=0.5), TypeError, "start_from_epoch: expected"),
         (lambda: fd.ModelCheckpoint(3), TypeError, "filepath: expected the path of a file, got 3"),
         (lambda: fd.ModelCheckpoint("a.npz", save_best_only=2), TypeError, "save_best_only: exp"),
+        (lambda: fd.ReduceLROnPlateau(factor=1), ValueError, "factor: expected .* below 1, got 1"),
+        (lambda: fd.ReduceLROnPlateau(patience=0.5), TypeError, "patience: expected an integer"),
+        (lambda: fd.ReduceLROnPlateau(cooldown=-1), ValueError, "cooldown: expected an integer"),
+        (lambda: fd.ReduceLROnPlateau(min_lr=-1), ValueError, "min_lr: expected .* >= 0, got -1"),
+        (lambda: fd.LearningRateScheduler(0.1), TypeError, "schedule: expected a function, got 0"),
         (lambda: fd.CSVLogger(3), TypeError, "filename: expected the path of a file, got 3"),
         (lambda: fd.CSVLogger("a", separator=", "), ValueError, "separator: expected one char"),
         (lambda: fd.CSVLogger("a", append="no"), TypeError, "append: expected True or False"),
@@ -301,6 +306,44 @@ def test_figures_that_are_not_there(sequential, make, message):
 def test_bad_parameters(make, error, message):
     with pytest.raises(error, match=message):
         make()
+
+
+# ------------------------------------------------------------------------------ learning rates
+
+
+@pytest.mark.parametrize("case", KERAS["plateau"], ids=str)
+def test_plateaus_as_in_keras(sequential, case):
+    figures = [float(figure) for figure in case["figures"]]
+    net = classifier(sequential, optimizer=fd.SGD(1.0))
+    rates = []
+    keep = fd.LambdaCallback(on_epoch_end=lambda *_: rates.append(net.learning_rate))
+    plateau = fd.ReduceLROnPlateau("mine", **case["options"])
+    history = fit(net, [Scripted(mine=figures), plateau, keep], len(figures))
+    assert rates == case["rates"]
+    assert history.history["learning_rate"] == [1.0, *case["rates"][:-1]]
+
+
+def test_rates_of_a_schedule(sequential):
+    net, other = (classifier(sequential, optimizer=fd.Adam(0.1)) for _ in range(2))
+    seen = []
+
+    def schedule(epoch, rate):
+        seen.append((epoch, rate))
+        return rate / 2
+
+    history = fit(net, fd.LearningRateScheduler(schedule), 3)
+    assert seen == [(0, 0.1), (1, 0.05), (2, 0.025)]
+    assert history.history["learning_rate"] == [0.05, 0.025, 0.0125]
+    assert net.learning_rate == 0.0125
+    for rate in (0.05, 0.025, 0.0125):
+        other.learning_rate = rate
+        fit(other, None)
+    np.testing.assert_array_equal(net.params, other.params)
+
+
+def test_a_schedule_of_no_rate(sequential):
+    with pytest.raises(ValueError, match="learning_rate: expected a finite number above 0, got -1"):
+        fit(classifier(sequential), fd.LearningRateScheduler(lambda epoch, rate: -1))
 
 
 # ---------------------------------------------------------------------------------- checkpoints

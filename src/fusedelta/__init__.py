@@ -9,9 +9,8 @@ from fusedelta.activations import ELU, GELU, LeakyReLU
 from fusedelta.callbacks import (
     Callback,
     CSVLogger,
-    EarlyStopping,
     LambdaCallback,
-    ModelCheckpoint,
+    LearningRateScheduler,
     ProgressBar,
 )
 from fusedelta.compare import compare
@@ -32,6 +31,7 @@ from fusedelta.initializers import (
     Zeros,
 )
 from fusedelta.layers import Dense
+from fusedelta.monitors import EarlyStopping, ModelCheckpoint, ReduceLROnPlateau
 from fusedelta.network import Sequential, load
 from fusedelta.optimizers import (
     SGD,
@@ -68,6 +68,7 @@ __all__ = [
     "History",
     "LambdaCallback",
     "LeakyReLU",
+    "LearningRateScheduler",
     "LecunNormal",
     "Lion",
     "ModelCheckpoint",
@@ -77,6 +78,7 @@ __all__ = [
     "RMSprop",
     "RandomNormal",
     "RandomUniform",
+    "ReduceLROnPlateau",
     "Sequential",
     "Zeros",
     "__version__",
