@@ -1,16 +1,13 @@
 /* The dense layer's three passes. Shapes and contracts: kernels.h. The scratch of a share holds one panel, 64-byte aligned:
- * PANEL_BYTES times ld for backward and, where ld reaches FAR_BYTES, times k for forward and m for update. */
+ * PANEL_BYTES times ld for backward and, where ld reaches FAR_BYTES, times k for forward; m (ld + UPDATE_ROWS) elements for
+ * an update. */
 #ifndef FUSEDELTA_DENSE_H
 #define FUSEDELTA_DENSE_H
 
 #include "product.h"
 #include "softmax.h"
 
-/* B's rows on pages of their own: bring the panel together, if enough rows of C share the cost. */
-INLINE enum source nearness(ptrdiff_t ld, ptrdiff_t rows)
-{
-    return ld * (ptrdiff_t)sizeof(real) >= FAR_BYTES && rows >= 4 ? COPIED : IN_PLACE;
-}
+INLINE int is_far(ptrdiff_t stride) { return stride * (ptrdiff_t)sizeof(real) >= FAR_BYTES; }
 
 static void dense_forward(const struct row *row, const struct share *share)
 {
@@ -22,7 +19,7 @@ static void dense_forward(const struct row *row, const struct share *share)
         .c = row->Y, .ldc = row->ld,
         .start = W + row->k * row->ld, .finish = ACTIVATE, .act = row->act,
     };
-    multiply(&p, first, last, row->ld, nearness(row->ld, last - first), 0, share->scratch);
+    multiply(&p, first, last, row->ld, is_far(row->ld) && last - first >= 4 ? COPIED : IN_PLACE, 0, share->scratch);
     if (row->act.kind == SOFTMAX)
         softmax_rows(row->Y, row->n, row->ld, first, last);
     else if (is_long(row->act.kind))
@@ -42,21 +39,45 @@ static void dense_backward(const struct row *row, const struct share *share)
         derive_runs(row, share->first, 1, row->ldx, (share->last - share->first) * row->ldx);
 }
 
+/* Rows first..last-1 of the weights. Where enough of them share the cost, D is packed, and, where X's rows are far apart, a
+ * block of its columns is brought together: 128 x 784 x 128 takes 0.88 of the time so, 256 x 1024 x 1024 0.6. */
+static void update_weights(struct product p, ptrdiff_t first, ptrdiff_t last, ptrdiff_t columns, real *scratch)
+{
+    const ptrdiff_t rows = last - first, depth = p.depth;
+    if (rows < (is_far(p.ldb) ? 12 : 192) || columns <= WIDTHS[widest(rows)] * LANES) {
+        multiply(&p, first, last, columns, IN_PLACE, 0, NULL);
+        return;
+    }
+    real *packed = scratch, *block = scratch + depth * columns;
+    pack(p.b, p.ldb, depth, columns, rows, packed);
+    for (ptrdiff_t i = first, count; i < last; i += count) {
+        count = last - i <= UPDATE_ROWS ? last - i : UPDATE_ROWS - 4; /* so that the last ones are 5 or more: wide panels */
+        struct product part = p;
+        part.a += i, part.b = packed, part.c += i * p.ldc;
+        if (is_far(p.cs)) {
+            for (ptrdiff_t q = 0; q < depth; q++)
+                memcpy(block + q * UPDATE_ROWS, part.a + q * p.cs, (size_t)count * sizeof(real));
+            part.a = block, part.cs = UPDATE_ROWS;
+        }
+        multiply(&part, 0, count, columns, PACKED, 0, NULL);
+    }
+}
+
 static void dense_update(const struct row *row, const struct share *share, double alpha, double beta)
 {
-    const ptrdiff_t first = share->first, last = share->last;
     static const real one = 1;
+    const ptrdiff_t first = share->first, last = share->last, weights = last < row->k ? last : row->k;
     struct product p = {
         .a = row->X, .rs = 1, .cs = row->ldx,
         .b = row->D, .ldb = row->ld, .depth = share->m,
         .c = row->target, .ldc = row->ld,
         .finish = ACCUMULATE, .alpha = (real)alpha, .beta = (real)beta,
     };
-    struct product bias = p; /* its input is 1 */
-    bias.a = &one, bias.rs = bias.cs = 0;
-    const ptrdiff_t weights = last < row->k ? last : row->k;
-    if (first < weights) multiply(&p, first, weights, row->ld, nearness(row->ld, weights - first), 0, share->scratch);
-    if (last > row->k) multiply(&bias, row->k, row->k + 1, row->ld, IN_PLACE, 0, NULL);
+    if (first < weights) update_weights(p, first, weights, row->ld, share->scratch);
+    if (last > row->k) {
+        p.a = &one, p.rs = p.cs = 0; /* the input of the biases is 1 */
+        multiply(&p, row->k, row->k + 1, row->ld, IN_PLACE, 0, NULL);
+    }
 }
 
 #endif

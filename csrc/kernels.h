@@ -16,14 +16,15 @@
 #define BLOCK_BYTES 64        /* strides are multiples, matrices are aligned to it */
 #define PANEL_BYTES 512       /* the widest panel of columns that a kernel packs at a time */
 #define NARROW 16             /* nets whose layers are all this thin or thinner train feature-major */
+#define UPDATE_ROWS 112       /* at most so many rows of weights are updated at a time, where that pays */
 #define FAR_BYTES 4096        /* from this stride on, rows share sets of L1 and no pages: panels are packed */
 
 /* X(entry, arguments): the one list of the kernels.
  *
  * dense_forward   Y = act(X W + b), the share's samples. X may have any stride and alignment.
  * dense_backward  Dx = (D W^T) * act_below'(X), the share's samples; writes the padding of Dx as zero.
- * dense_update    target = beta target + alpha [X 1]^T D over m samples, the share's rows of (k + 1, ld). beta = 0
- *                 does not read the target. Nothing may alias D or X.
+ * dense_update    target = beta target + alpha [X 1]^T D over m samples, the share's rows of (k + 1, ld), 64 samples after
+ *                 64: each sum of 64 is added to the target. beta = 0 does not read it. Nothing may alias D or X.
  * online_forward, online_backward, online_update
  *                 the same for one sample, rows 0..k.
  * narrow_forward, narrow_backward, narrow_update

@@ -3,7 +3,7 @@
  *            A(i, p)           B(p, j)               C(i, j)
  * forward    X                 W                     Y  = act(b + sum)
  * backward   D                 W^T, panel by panel   Dx = sum * act_below'(X)
- * update     X^T, by strides   D                     target = beta target + alpha sum
+ * update     X^T, by strides   D                     target = beta target + alpha sum, per CHUNK of samples
  * and, feature-major (narrow.h), forward W^T X and backward W D.
  *
  * A tile of up to MR x NV vectors of C stays in registers while p runs. A is read one scalar at a time, so it may have
@@ -17,7 +17,8 @@
 #include "activations.h"
 
 enum finish { ACTIVATE, DERIVATIVE, ACCUMULATE };
-enum source { IN_PLACE, COPIED, TRANSPOSED };
+enum source { IN_PLACE, PACKED, COPIED, TRANSPOSED };
+enum { CHUNK = 64 }; /* of samples in an update: a chunk of D's panel, 16 KiB, stays in the nearest cache */
 
 struct product {
     const real *a;
@@ -89,7 +90,9 @@ INLINE void tile(const int MR, const int NV, const struct product *p, ptrdiff_t 
         }
         break;
     case ACCUMULATE:
-        EACH(accumulate(p->alpha, acc[r][v], p->beta, p->c + at))
+        if (p->beta == 1) EACH(v_fma(splat(p->alpha), acc[r][v], load(p->c + at))) /* accumulate's cases, tested once */
+        else if (p->beta == 0) EACH(p->alpha * acc[r][v])
+        else EACH(accumulate(p->alpha, acc[r][v], p->beta, p->c + at))
         break;
     }
 #undef EACH
@@ -130,11 +133,28 @@ static void run_rows(const struct product *p, ptrdiff_t first, ptrdiff_t last, i
             for (; last - i >= HEIGHTS[h]; i += HEIGHTS[h]) TILES[w][h](p, i);
 }
 
+/* The same for a sum over many samples, chunk after chunk onto C. */
+static void run_chunks(struct product p, ptrdiff_t first, ptrdiff_t last, int w)
+{
+    for (ptrdiff_t left = p.depth; left > 0; left -= CHUNK) {
+        p.depth = left < CHUNK ? left : CHUNK;
+        run_rows(&p, first, last, w);
+        p.a += CHUNK * p.cs, p.b += CHUNK * p.ldb, p.beta = 1;
+    }
+}
+
 /* The widest panel worth its registers: few rows want many columns, so that enough sums run side by side. */
 INLINE int widest(ptrdiff_t rows)
 {
     if (rows < (ACCUMULATORS >= 24 ? 4 : 2)) return 0;
     return rows < 4 || ACCUMULATORS >= 24 ? 1 : 2;
+}
+
+/* The first width from w on that fits into so many columns. */
+INLINE int fitting(int w, ptrdiff_t columns)
+{
+    while (WIDTHS[w] * LANES > columns) w++;
+    return w;
 }
 
 /* B(0..depth-1, 0..columns-1) := the first `valid` rows of the panel of W transposed, zeros beyond; square by square, so
@@ -156,9 +176,19 @@ static void copy(const real *restrict from, ptrdiff_t ld, ptrdiff_t depth, ptrdi
     for (ptrdiff_t p = 0; p < depth; p++) memcpy(b + p * columns, from + p * ld, (size_t)columns * sizeof(real));
 }
 
-/* Rows first..last-1 and all `columns` of C, panel by panel. B as it lies, or first brought into `panel` (depth, in whole
- * blocks, times 512 bytes): COPIED where its stride would thrash the TLB, TRANSPOSED for backward, from `valid` rows of W.
- * Uses p up. */
+/* All of B, panel after panel, each together, as `multiply` takes them for so many rows. */
+static void pack(const real *from, ptrdiff_t ld, ptrdiff_t depth, ptrdiff_t columns, ptrdiff_t rows, real *b)
+{
+    int w = widest(rows);
+    for (ptrdiff_t j = 0; j < columns; j += WIDTHS[w] * LANES) {
+        w = fitting(w, columns - j);
+        copy(from + j, ld, depth, WIDTHS[w] * LANES, b + j * depth);
+    }
+}
+
+/* Rows first..last-1 and all `columns` of C, panel by panel. B as it lies, or PACKED before, or first brought into `panel`
+ * (depth, in whole blocks, times 512 bytes): COPIED where its stride would thrash the TLB, TRANSPOSED for backward, from
+ * `valid` rows of W. Uses p up. */
 INLINE void multiply(struct product *p, ptrdiff_t first, ptrdiff_t last, ptrdiff_t columns, enum source source,
                      ptrdiff_t valid, real *panel)
 {
@@ -166,15 +196,20 @@ INLINE void multiply(struct product *p, ptrdiff_t first, ptrdiff_t last, ptrdiff
     const ptrdiff_t ldb = p->ldb;
     int w = widest(last - first);
     for (ptrdiff_t j = 0; j < columns; j += WIDTHS[w] * LANES) {
-        while (WIDTHS[w] * LANES > columns - j) w++;
+        w = fitting(w, columns - j);
         const ptrdiff_t width = WIDTHS[w] * LANES;
         if (source == TRANSPOSED)
             transpose(b + j * ldb, ldb, p->depth, width, valid - j, panel);
         else if (source == COPIED)
             copy(b + j, ldb, p->depth, width, panel);
-        if (source != IN_PLACE) p->b = panel, p->ldb = width;
-        run_rows(p, first, last, w);
-        if (source == IN_PLACE) p->b += width;
+        if (source == IN_PLACE)
+            p->b = b + j;
+        else
+            p->b = source == PACKED ? b + j * p->depth : panel, p->ldb = width;
+        if (p->finish == ACCUMULATE)
+            run_chunks(*p, first, last, w);
+        else
+            run_rows(p, first, last, w);
         p->c += width;
         if (p->finish == ACTIVATE && !p->start_by_row) p->start += width;
         if (p->finish == DERIVATIVE) p->y += width;

@@ -8,7 +8,8 @@ cimport numpy as np
 import numpy as np
 
 from fusedelta._c cimport (
-    BLOCK_BYTES, EXP, LOG1P, PANEL_BYTES, SOFTPLUS, kernels_t, loss_t, moments_t, net_t, row_t, score_t, share_t,
+    BLOCK_BYTES, EXP, LOG1P, PANEL_BYTES, SOFTPLUS, UPDATE_ROWS, kernels_t, loss_t, moments_t, net_t, row_t, score_t,
+    share_t,
 )
 from fusedelta._cpu cimport kernels_named
 
@@ -110,7 +111,7 @@ cdef class Matrices:
             self.Y, self.D, self.T = (zeros((m, ld), dtype) for _ in range(3))
         self.S, self.Sx = zeros(self.Y.shape, dtype), zeros(self.X.shape, dtype)
         self.labels = np.zeros(m, np.int64)
-        self.panel = zeros((max(m, k, ld) * PANEL_BYTES,), np.uint8)
+        self.panel = zeros((max(max(k, ld) * PANEL_BYTES, m * (ld + UPDATE_ROWS) * dtype.itemsize),), np.uint8)
         self.row.k, self.row.n, self.row.ld, self.row.ldx = k, n, ld, self.X.shape[1]
         self.row.W, self.row.target = np.PyArray_DATA(self.W), np.PyArray_DATA(self.target)
         self.row.X, self.row.Y = np.PyArray_DATA(self.X), np.PyArray_DATA(self.Y)

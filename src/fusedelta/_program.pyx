@@ -21,8 +21,8 @@ cimport numpy as np
 
 from fusedelta._c cimport (
     BLOCK_BYTES, ELU, EXPONENTIAL, FAR_BYTES, GELU, GELU_TANH, HARD_SIGMOID, HARD_TANH, LEAKY_RELU, LINEAR, MISH,
-    PANEL_BYTES, RELU, SELU, SIGMOID, SILU, SOFTMAX, SOFTPLUS, TANH, row_t, score_t, share_t, team_barrier, team_free,
-    team_new, team_run, team_start,
+    PANEL_BYTES, RELU, SELU, SIGMOID, SILU, SOFTMAX, SOFTPLUS, TANH, UPDATE_ROWS, row_t, score_t, share_t, team_barrier,
+    team_free, team_new, team_run, team_start,
 )
 from fusedelta._cpu cimport current_kernels
 from fusedelta._dense cimport dense_ops, narrow_dense_ops
@@ -44,6 +44,12 @@ cdef double THREADED_FLOPS = 25e6
 
 cdef inline ptrdiff_t round_up(ptrdiff_t size) noexcept nogil:
     return (size + BLOCK_BYTES - 1) // BLOCK_BYTES * BLOCK_BYTES
+
+
+cdef ptrdiff_t scratch_bytes(const row_t *row, ptrdiff_t m, ptrdiff_t itemsize) noexcept nogil:
+    """What the kernels of a dense row ask for: see dense.h."""
+    cdef ptrdiff_t panel = max(row.ld, row.k if row.ld * itemsize >= FAR_BYTES else 0) * PANEL_BYTES
+    return max(panel, m * (row.ld + UPDATE_ROWS) * itemsize)
 
 
 @cython.final
@@ -131,7 +137,7 @@ cdef class Program:
         """Place every matrix from `memory` on; returns the bytes they take."""
         if self.narrow:
             return self.lay_out_narrow(memory, m)
-        cdef ptrdiff_t i, depth = 0, widest = 0, last = self.net.n_rows - 1
+        cdef ptrdiff_t i, scratch = 0, widest = 0, last = self.net.n_rows - 1
         cdef ptrdiff_t deltas = 2 if self.threads == 1 else self.net.n_rows  # threads update after the whole way back
         cdef char *at = memory
         cdef row_t *rows = self.net.rows
@@ -140,14 +146,12 @@ cdef class Program:
             rows[i].X = rows[i - 1].Y if i > 0 else NULL
             rows[i].Sx = derived_from(&rows[i - 1]) if i > 0 else NULL
             widest = max(widest, rows[i].ld * self.itemsize)
-            depth = max(depth, rows[i].ld)
-            if rows[i].ld * self.itemsize >= FAR_BYTES:
-                depth = max(depth, max(m, rows[i].k))
+            scratch = max(scratch, scratch_bytes(&rows[i], m, self.itemsize))
         for i in range(last + 1):
             rows[i].D = at + (i % deltas) * m * widest
             rows[i].Dx = at + ((i - 1) % deltas) * m * widest if i > 0 else NULL
         at += deltas * m * widest
-        self.panels, self.panel = at, depth * PANEL_BYTES
+        self.panels, self.panel = at, scratch
         at += self.threads * self.panel
         self.net.loss.Y, self.net.loss.S, self.net.loss.D = rows[last].Y, derived_from(&rows[last]), rows[last].D
         self.targets, at = at, at + (0 if self.sparse else m * rows[last].ld * self.itemsize)
