@@ -88,27 +88,36 @@ static void pause_core(void)
 struct member {
     struct team *team;
     int thread;
+    long long seen; /* the works given out before it started */
+    atomic_int asleep;
     thread_t handle;
 };
 
+/* What workers look at: the count of works, above the number of threads that the last one is for. */
+enum { ACTIVE_BITS = 16, ACTIVE = (1 << ACTIVE_BITS) - 1 };
+
 struct team {
-    int asked;   /* threads wanted */
-    int threads; /* threads there are, 0 before the start */
+    int most;    /* threads wanted at the most */
+    int started; /* threads there are, the caller's among them; 0 before the first work */
+    int active;  /* in the work at hand */
     long forks;  /* fork_count() at the start */
     team_work work;
     void *argument;
-    atomic_long works;    /* given out so far: what workers look at */
-    atomic_int sleepers, stopping;
+    atomic_llong works;
+    atomic_int stopping;
     atomic_int arrived;   /* at the barrier */
     atomic_long barriers; /* passed so far */
     bed_t bed;
     struct member *members;
 };
 
+int team_active(const struct team *team) { return team->active; }
+
 void team_barrier(struct team *team)
 {
     const long before = atomic_load_explicit(&team->barriers, memory_order_relaxed);
-    if (atomic_fetch_add(&team->arrived, 1) + 1 == team->threads) {
+    const int active = team->active; /* now: after the last one has come, there may be another work */
+    if (atomic_fetch_add(&team->arrived, 1) + 1 == active) {
         atomic_store_explicit(&team->arrived, 0, memory_order_relaxed);
         atomic_store_explicit(&team->barriers, before + 1, memory_order_release);
         return;
@@ -117,26 +126,32 @@ void team_barrier(struct team *team)
         looks < SPINS ? pause_core() : yield_core();
 }
 
-/* The next work after `seen` ones: awake for a while, then asleep. */
-static void wait_for_work(struct team *team, long seen)
+/* The works once there are more than `seen`: awake for a while, then asleep. */
+static long long wait_for_work(struct member *me, long long seen)
 {
+    struct team *team = me->team;
+    long long works;
     for (int looks = 0; looks < SPINS; looks++) {
-        if (atomic_load_explicit(&team->works, memory_order_acquire) != seen) return;
+        if ((works = atomic_load_explicit(&team->works, memory_order_acquire)) != seen) return works;
         pause_core();
     }
     bed_lock(&team->bed);
-    atomic_fetch_add(&team->sleepers, 1); /* before the look: the giver looks the other way round */
-    while (atomic_load(&team->works) == seen) bed_sleep(&team->bed);
-    atomic_fetch_sub(&team->sleepers, 1);
+    atomic_store(&me->asleep, 1); /* before the look: the giver looks the other way round */
+    while ((works = atomic_load(&team->works)) == seen) bed_sleep(&team->bed);
+    atomic_store(&me->asleep, 0);
     bed_unlock(&team->bed);
+    return works;
 }
 
-static void give_work(struct team *team, team_work work, void *argument)
+/* For the first `threads` members; the others sleep on. */
+static void give_work(struct team *team, int threads, team_work work, void *argument)
 {
+    int asleep = 0;
     team->work = work;
     team->argument = argument;
-    atomic_fetch_add(&team->works, 1);
-    if (atomic_load(&team->sleepers) == 0) return;
+    atomic_store(&team->works, (((atomic_load(&team->works) >> ACTIVE_BITS) + 1) << ACTIVE_BITS) | threads);
+    for (int thread = 1; thread < threads; thread++) asleep |= atomic_load(&team->members[thread].asleep);
+    if (!asleep) return;
     bed_lock(&team->bed);
     bed_wake(&team->bed);
     bed_unlock(&team->bed);
@@ -144,60 +159,65 @@ static void give_work(struct team *team, team_work work, void *argument)
 
 static THREAD_RESULT member_main(void *argument)
 {
-    const struct member *me = argument;
+    struct member *me = argument;
     struct team *team = me->team;
-    for (long seen = 0;; seen++) {
-        wait_for_work(team, seen);
+    for (long long seen = me->seen;;) {
+        seen = wait_for_work(me, seen);
         if (atomic_load(&team->stopping)) return 0;
+        if (me->thread >= (seen & ACTIVE)) continue;
         team->work(team->argument, me->thread);
         team_barrier(team);
     }
 }
 
-struct team *team_new(int threads)
+struct team *team_new(int most)
 {
     struct team *team = calloc(1, sizeof *team);
     if (!team) return NULL;
-    team->members = calloc((size_t)threads, sizeof *team->members);
+    team->most = most < ACTIVE ? most : ACTIVE;
+    team->members = calloc((size_t)team->most, sizeof *team->members);
     if (!team->members) {
         free(team);
         return NULL;
     }
-    team->asked = threads;
     return team;
 }
 
-int team_start(struct team *team)
+/* Threads for a work: as many as wanted, or as the system would start. */
+static int start_threads(struct team *team, int wanted)
 {
-    if (team->threads && team->forks == fork_count()) return team->threads;
-    team->forks = fork_count();
-    atomic_store(&team->works, 0);
-    atomic_store(&team->sleepers, 0);
-    atomic_store(&team->arrived, 0);
-    bed_new(&team->bed);
-    /* No thread meets a barrier before the first work, so the count may still grow. */
-    for (team->threads = 1; team->threads < team->asked; team->threads++) {
-        struct member *member = &team->members[team->threads];
-        member->team = team;
-        member->thread = team->threads;
-        if (!start_thread(&member->handle, member_main, member)) break;
+    if (!team->started || team->forks != fork_count()) {
+        team->forks = fork_count();
+        team->started = 1;
+        atomic_store(&team->works, 0);
+        atomic_store(&team->arrived, 0);
+        bed_new(&team->bed);
     }
-    return team->threads;
+    for (; team->started < wanted && team->started < team->most; team->started++) {
+        struct member *member = &team->members[team->started];
+        member->team = team;
+        member->thread = team->started;
+        member->seen = atomic_load(&team->works);
+        atomic_store(&member->asleep, 0);
+        if (!start_thread(&member->handle, member_main, member)) team->most = team->started--;
+    }
+    return wanted < team->started ? wanted : team->started;
 }
 
-void team_run(struct team *team, team_work work, void *argument)
+void team_run(struct team *team, int threads, team_work work, void *argument)
 {
-    if (team_start(team) > 1) give_work(team, work, argument);
+    team->active = start_threads(team, threads);
+    if (team->active > 1) give_work(team, team->active, work, argument);
     work(argument, 0);
-    if (team->threads > 1) team_barrier(team);
+    if (team->active > 1) team_barrier(team);
 }
 
 void team_free(struct team *team)
 {
-    if (team->threads && team->forks == fork_count()) {
+    if (team->started && team->forks == fork_count()) {
         atomic_store(&team->stopping, 1);
-        give_work(team, NULL, NULL);
-        for (int thread = 1; thread < team->threads; thread++) join_thread(team->members[thread].handle);
+        give_work(team, team->started, NULL, NULL);
+        for (int thread = 1; thread < team->started; thread++) join_thread(team->members[thread].handle);
         bed_free(&team->bed);
     }
     free(team->members);

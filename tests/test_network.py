@@ -56,7 +56,7 @@ def test_repr_says_it_all(sequential):
         "Sequential([Dense(units=5, activation='tanh'), Dense(units=1, activation='linear')], "
         "loss='mean_squared_error', "
         "optimizer=SGD(learning_rate=0.01, momentum=0.0, nesterov=False), input_shape=(3,), "
-        "dtype='float32', seed=5, n_threads=1)"
+        "dtype='float32', seed=5, n_threads=None)"
     )
 
 

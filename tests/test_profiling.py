@@ -77,7 +77,7 @@ def test_plain_descent_has_no_optimizer_of_its_own():
 
 
 def test_seconds_are_seconds(sequential):
-    net = build(sequential, (200, 300, 50))
+    net = build(sequential, (200, 300, 50), n_threads=1)
     X, y = data((200, 300, 50), 500)
     net.fit(X, y, epochs=10, batch_size=100, verbose=0, profile=True)
     passes = net.profile_

@@ -3,7 +3,7 @@
 `Sequential` is the network, `Dense` its layer; `reference` holds the same network in pure NumPy.
 """
 
-from fusedelta import _start, reference  # noqa: F401
+from fusedelta import _start, reference, threads  # noqa: F401
 from fusedelta._version import __version__
 from fusedelta.activations import ELU, GELU, LeakyReLU
 from fusedelta.callbacks import (
@@ -89,4 +89,5 @@ __all__ = [
     "profile",
     "reference",
     "show_config",
+    "threads",
 ]

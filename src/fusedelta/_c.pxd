@@ -161,9 +161,14 @@ cdef extern from "team.h" nogil:
 
     team_t *team_new(int threads) noexcept
     void team_free(team_t *) noexcept
-    int team_start(team_t *) noexcept
-    void team_run(team_t *, team_work, void *argument) noexcept
+    int team_active(const team_t *) noexcept
+    void team_run(team_t *, int threads, team_work, void *argument) noexcept
     void team_barrier(team_t *) noexcept
+
+
+cdef extern from "busy.h" nogil:
+    bint busy_take(int *flag) noexcept
+    void busy_release(int *flag) noexcept
 
 
 cdef extern from "ticks.h" nogil:

@@ -1,5 +1,4 @@
 cimport numpy as np
-from cpython.pythread cimport PyThread_type_lock
 from libc.stddef cimport ptrdiff_t
 from libc.stdint cimport int64_t
 
@@ -14,7 +13,7 @@ cdef class Net:
     cdef int typenum             # numpy's number of the dtype
     cdef ptrdiff_t itemsize
     cdef ptrdiff_t k, n
-    cdef PyThread_type_lock lock    # held while a program runs
+    cdef int busy                   # taken while a program runs
     cdef readonly bint training
     cdef readonly int64_t trained    # steps of the last call of `train` with a finite loss, also if it was interrupted
     cdef object params, prepare
@@ -23,7 +22,8 @@ cdef class Net:
     cdef Program trainer(self, ptrdiff_t m)
     cdef data_set data(self, object X, object y)
     cdef int predict_rows(self, const char *X, ptrdiff_t m, char *out) except -1
-    cdef void predict_chunks(self, const char *X, ptrdiff_t m, char *out) noexcept nogil
+    cdef int forward_threads(self, ptrdiff_t m)
+    cdef void predict_chunks(self, const char *X, ptrdiff_t m, char *out, int threads) noexcept nogil
     cdef bint of_dtype(self, object array, int ndim)
     cdef bint within(self, object array, double low, double high)
     cdef bint finite(self, object array)

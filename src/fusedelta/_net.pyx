@@ -2,9 +2,6 @@
 
 cimport cython
 from cpython.exc cimport PyErr_CheckSignals
-from cpython.pythread cimport (
-    NOWAIT_LOCK, WAIT_LOCK, PyThread_acquire_lock, PyThread_allocate_lock, PyThread_free_lock, PyThread_release_lock,
-)
 from libc.math cimport isfinite
 from libc.stddef cimport ptrdiff_t
 from libc.stdint cimport int64_t
@@ -12,9 +9,11 @@ from libc.string cimport memcpy
 
 cimport numpy as np
 
-from fusedelta._c cimport BLOCK_BYTES, NARROW, SIGMOID, row_t, score_t
+from fusedelta._c cimport BLOCK_BYTES, NARROW, SIGMOID, busy_release, busy_take, row_t, score_t
 from fusedelta._optimizers cimport Optimizer
 from fusedelta._program cimport Program, data_set
+
+from time import sleep
 
 from fusedelta._profile import Recorder, seconds_per_call
 from fusedelta.validation import check_out
@@ -22,11 +21,12 @@ from fusedelta.validation import check_out
 np.import_array()
 
 cdef enum:
-    PREDICT_ROWS = 256                   # predictions run through the workspace this many rows at a time
+    PREDICT_ROWS = 256                   # predictions run through the workspace this many rows at a time and thread
     NARROW_BATCH = 2                     # from this batch on the lanes are worth filling
 cdef double UNLOCKED_FLOPS = 2e5         # a call with less work keeps the GIL: dropping it costs about 50 ns
 cdef double FLOPS_BETWEEN_SIGNALS = 5e8  # Ctrl-C is looked for this often, a step counting for at least ...
 cdef double FLOPS_OF_A_STEP = 2e3        # ... this much: about 50 ms
+cdef double WAIT = 5e-5                  # seconds between two looks whether another thread's prediction is done
 cdef double LARGEST_FLOAT = 3.4028234663852886e38
 cdef double LARGEST_DOUBLE = 1.7976931348623157e308
 
@@ -67,13 +67,6 @@ cdef class Net:
         if is_thin(rows):
             self.narrow = Program(rows, loss, self.optimizer, params, True, 1)
         self.k, self.n = self.program.k, self.program.n
-        self.lock = PyThread_allocate_lock()
-        if self.lock == NULL:
-            raise MemoryError()
-
-    def __dealloc__(self):
-        if self.lock != NULL:
-            PyThread_free_lock(self.lock)
 
     @property
     def workspace_bytes(self):
@@ -137,7 +130,7 @@ cdef class Net:
         self.acquire()
         self.training = True
         try:
-            program.reserve(batch, orders is not None and batch > 1)
+            program.reserve(batch, orders is not None and batch > 1, program.threads_for(program.flops * batch))
             program.want(program.logits)
             with nogil:
                 run_epochs(program, &data, batch, epochs, out, &self.trained)
@@ -154,7 +147,7 @@ cdef class Net:
         cdef Program program = self.trainer(data.m)
         self.acquire()
         try:
-            program.reserve(data.m, False)
+            program.reserve(data.m, False, program.threads_for(program.flops * data.m))
             program.want(program.logits)
             program.stage(&data, 0, data.m)
             if program.flops * data.m > UNLOCKED_FLOPS:
@@ -176,12 +169,12 @@ cdef class Net:
             raise ValueError("block: expected a 64-byte aligned array of the parameters' dtype and size")
         self.acquire()
         try:
-            program.reserve(data.m, False)
+            program.reserve(data.m, False, 1)
             program.want(program.logits)
             program.aim(np.PyArray_BYTES(block) - np.PyArray_BYTES(self.params))
             with nogil:
                 program.stage(&data, 0, data.m)
-                program.forward(data.m)
+                program.forward(data.m, 1)
                 program.score(data.m, &score)
                 program.backward(data.m, 1, 0)
         finally:
@@ -254,27 +247,33 @@ cdef class Net:
         return out
 
     cdef int predict_rows(self, const char *X, ptrdiff_t m, char *out) except -1:
+        cdef Program program = self.program
+        cdef int threads = self.forward_threads(m)
         self.acquire()
         try:
-            self.program.reserve(min(m, PREDICT_ROWS), False)
-            self.program.want(False)
-            self.program.want_slopes(False)
-            if self.program.flops * m > UNLOCKED_FLOPS:
+            program.reserve(min(m, PREDICT_ROWS * threads), False, threads)
+            program.want(False)
+            program.want_slopes(False)
+            if program.flops * m > UNLOCKED_FLOPS:
                 with nogil:
-                    self.predict_chunks(X, m, out)
+                    self.predict_chunks(X, m, out, threads)
             else:
-                self.predict_chunks(X, m, out)
+                self.predict_chunks(X, m, out, threads)
         finally:
             self.release()
         return 0
 
-    cdef void predict_chunks(self, const char *X, ptrdiff_t m, char *out) noexcept nogil:
+    cdef int forward_threads(self, ptrdiff_t m):
+        """Threads for the way forward, a third of a step's work."""
+        return self.program.threads_for(self.program.flops / 3 * m)
+
+    cdef void predict_chunks(self, const char *X, ptrdiff_t m, char *out, int threads) noexcept nogil:
         cdef ptrdiff_t first = 0, i, m_chunk, bytes = self.n * self.itemsize
         cdef const row_t *last = &self.program.net.rows[self.program.net.n_rows - 1]
         while first < m:
-            m_chunk = min(PREDICT_ROWS, m - first)
+            m_chunk = min(PREDICT_ROWS * threads, m - first)
             self.program.place(X + first * self.k * self.itemsize)
-            self.program.forward(m_chunk)
+            self.program.forward(m_chunk, threads)
             for i in range(m_chunk):
                 memcpy(out + (first + i) * bytes, <char *> last.Y + i * last.ld * self.itemsize, bytes)
             first += m_chunk
@@ -283,17 +282,21 @@ cdef class Net:
         """Loss and accuracy (nan for a regression) on ready arrays; nothing changes."""
         cdef score_t score = score_t(0, 0)
         cdef data_set data = self.data(X, y)
-        cdef ptrdiff_t first = 0, m
+        cdef ptrdiff_t first = 0, at, m
+        cdef int threads = self.forward_threads(data.m)
         self.acquire()
         try:
-            self.program.reserve(min(data.m, PREDICT_ROWS), False)
+            self.program.reserve(min(data.m, PREDICT_ROWS * threads), False, threads)
             self.program.want(self.program.logits)
             with nogil:
                 while first < data.m:
-                    m = min(PREDICT_ROWS, data.m - first)
-                    self.program.stage(&data, first, m)
-                    self.program.forward(m)
-                    self.program.score(m, &score)
+                    m = min(PREDICT_ROWS * threads, data.m - first)
+                    self.program.place(data.X + first * self.k * self.itemsize)
+                    self.program.forward(m, threads)
+                    at = 0
+                    while at < m:  # in parts of one size, whatever the threads: the sum depends on it
+                        self.program.score_part(&data, first + at, at, min(PREDICT_ROWS, m - at), &score)
+                        at += PREDICT_ROWS
                     first += m
         finally:
             self.release()
@@ -352,16 +355,14 @@ cdef class Net:
 
     cdef int acquire(self) except -1:
         """Take the workspace. Waits for another thread's prediction; a network in training is an error."""
-        if PyThread_acquire_lock(self.lock, NOWAIT_LOCK):
-            return 0
-        if self.training:
-            raise RuntimeError("this network is training in another thread: wait for it, or train a copy")
-        with nogil:
-            PyThread_acquire_lock(self.lock, WAIT_LOCK)
+        while not busy_take(&self.busy):
+            if self.training:
+                raise RuntimeError("this network is training in another thread: wait for it, or train a copy")
+            sleep(WAIT)
         return 0
 
     cdef void release(self) noexcept:
-        PyThread_release_lock(self.lock)
+        busy_release(&self.busy)
 
 
 cdef int run_epochs(Program program, data_set *data, ptrdiff_t batch, ptrdiff_t epochs,

@@ -22,7 +22,7 @@ cdef struct source_t:
     const ptrdiff_t *order
 
 
-# A step that several threads share.
+# A step, or a way forward, that several threads share.
 cdef struct team_step:
     void *program                # a Program, kept alive by the caller
     ptrdiff_t m
@@ -34,6 +34,7 @@ cdef class Program:
     cdef source_t source
     cdef team_t *team
     cdef int threads             # the most that a step may use
+    cdef int shares              # those that there is memory for
     cdef char *panels            # a panel of scratch for each ...
     cdef ptrdiff_t panel         # ... of so many bytes
     cdef readonly bint narrow    # feature-major, for layers thinner than a vector
@@ -54,7 +55,7 @@ cdef class Program:
     cdef int64_t *labels         # (capacity)
 
     cdef int compile(self, row_t *row, object layer, char *params) except -1
-    cdef int reserve(self, ptrdiff_t m, bint gathers) except -1
+    cdef int reserve(self, ptrdiff_t m, bint gathers, int threads) except -1
     cdef ptrdiff_t lay_out(self, char *memory, ptrdiff_t m, bint gathers) noexcept
     cdef ptrdiff_t lay_out_narrow(self, char *memory, ptrdiff_t m) noexcept
     cdef void fill_ones(self) noexcept
@@ -64,8 +65,12 @@ cdef class Program:
     cdef void stage(self, data_set *data, ptrdiff_t first, ptrdiff_t m) noexcept nogil
     cdef void place(self, const char *X) noexcept nogil
     cdef void stage_targets(self, const data_set *data, ptrdiff_t first, ptrdiff_t m) noexcept nogil
-    cdef void forward(self, ptrdiff_t m) noexcept nogil
+    cdef int threads_for(self, double flops) noexcept nogil
+    cdef void forward(self, ptrdiff_t m, int threads) noexcept nogil
+    cdef share_t share(self, int thread, ptrdiff_t m) noexcept nogil
     cdef void forward_share(self, const share_t *share) noexcept nogil
+    cdef void score_part(self, data_set *data, ptrdiff_t first, ptrdiff_t at, ptrdiff_t m,
+                         score_t *score) noexcept nogil
     cdef double alpha(self, ptrdiff_t m, double rate) noexcept nogil
     cdef void step_share(self, int thread, ptrdiff_t m, score_t *score) noexcept nogil
     cdef void score(self, ptrdiff_t m, score_t *score) noexcept nogil

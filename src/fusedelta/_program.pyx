@@ -5,7 +5,8 @@
     memory   one batch of activations, two layers' deltas (all layers' for several threads), targets, a panel a thread:
              allocated when a batch outgrows it, never within a step. SGD needs nothing else beside the parameters;
              what other optimisers keep is theirs.
-    threads  samples are split forward and backward, rows of W in the updates, so that no sum is: the bits stay the same
+    threads  as many as the work is worth (_threads.pyx). Samples are split forward and backward, rows of W in the
+             updates, so that no sum is: the bits stay the same
 
 A network has one program sample-major and, where all its layers are thin, a second one feature-major for training.
 """
@@ -21,13 +22,14 @@ cimport numpy as np
 
 from fusedelta._c cimport (
     BLOCK_BYTES, ELU, EXPONENTIAL, FAR_BYTES, GELU, GELU_TANH, HARD_SIGMOID, HARD_TANH, LEAKY_RELU, LINEAR, MISH,
-    PANEL_BYTES, RELU, SELU, SIGMOID, SILU, SOFTMAX, SOFTPLUS, TANH, UPDATE_ROWS, row_t, score_t, share_t, team_barrier,
-    team_free, team_new, team_run, team_start,
+    PANEL_BYTES, RELU, SELU, SIGMOID, SILU, SOFTMAX, SOFTPLUS, TANH, UPDATE_ROWS, row_t, score_t, share_t, team_active,
+    team_barrier, team_free, team_new, team_run,
 )
 from fusedelta._cpu cimport current_kernels
 from fusedelta._dense cimport dense_ops, narrow_dense_ops
 from fusedelta._losses cimport set_loss
 from fusedelta._optimizers cimport Optimizer, finish_share, rule_t
+from fusedelta._threads cimport threads_worth
 
 np.import_array()
 
@@ -36,10 +38,6 @@ KINDS = {
     "elu": ELU, "selu": SELU, "hard_sigmoid": HARD_SIGMOID, "hard_tanh": HARD_TANH, "exponential": EXPONENTIAL,
     "softplus": SOFTPLUS, "silu": SILU, "mish": MISH, "gelu": GELU, "gelu_tanh": GELU_TANH,
 }
-
-# A step shorter than this, of about 200 microseconds on one core, is not worth a second one: what costs is the weights,
-# activations and deltas that cross from cache to cache, not the barriers.
-cdef double THREADED_FLOPS = 25e6
 
 
 cdef inline ptrdiff_t round_up(ptrdiff_t size) noexcept nogil:
@@ -74,7 +72,7 @@ cdef class Program:
 
     def __cinit__(self, list rows, str loss, Optimizer optimizer, np.ndarray params, bint narrow, int n_threads):
         cdef ptrdiff_t i, last = len(rows) - 1
-        self.narrow, self.threads = narrow, 1 if narrow else n_threads
+        self.narrow, self.threads, self.shares = narrow, 1 if narrow else n_threads, 1
         self.team = team_new(self.threads)
         self.itemsize = np.PyArray_ITEMSIZE(params)
         self.net.cpu = current_kernels(self.itemsize)
@@ -116,11 +114,11 @@ cdef class Program:
 
     # ---- memory -----------------------------------------------------------------------------------------------------
 
-    cdef int reserve(self, ptrdiff_t m, bint gathers) except -1:
-        """Room for batches of m samples, and for their inputs if they do not lie together."""
-        if m <= self.capacity and (self.gathers or not gathers):
+    cdef int reserve(self, ptrdiff_t m, bint gathers, int threads) except -1:
+        """Room for batches of m samples, for their inputs if they do not lie together, and for so many threads."""
+        if m <= self.capacity and (self.gathers or not gathers) and threads <= self.shares:
             return 0
-        m, gathers = max(m, self.capacity), gathers or self.gathers
+        m, gathers, self.shares = max(m, self.capacity), gathers or self.gathers, max(threads, self.shares)
         cdef ptrdiff_t size = self.lay_out(NULL, m, gathers)
         free(self.memory)
         self.capacity = self.size = 0
@@ -138,7 +136,7 @@ cdef class Program:
         if self.narrow:
             return self.lay_out_narrow(memory, m)
         cdef ptrdiff_t i, scratch = 0, widest = 0, last = self.net.n_rows - 1
-        cdef ptrdiff_t deltas = 2 if self.threads == 1 else self.net.n_rows  # threads update after the whole way back
+        cdef ptrdiff_t deltas = 2 if self.shares == 1 else self.net.n_rows  # threads update after the whole way back
         cdef char *at = memory
         cdef row_t *rows = self.net.rows
         for i in range(last + 1):
@@ -152,7 +150,7 @@ cdef class Program:
             rows[i].Dx = at + ((i - 1) % deltas) * m * widest if i > 0 else NULL
         at += deltas * m * widest
         self.panels, self.panel = at, scratch
-        at += self.threads * self.panel
+        at += self.shares * self.panel
         self.net.loss.Y, self.net.loss.S, self.net.loss.D = rows[last].Y, derived_from(&rows[last]), rows[last].D
         self.targets, at = at, at + (0 if self.sparse else m * rows[last].ld * self.itemsize)
         self.labels, at = <int64_t *> at, at + (round_up(m * sizeof(int64_t)) if self.sparse else 0)
@@ -264,9 +262,24 @@ cdef class Program:
 
     # ---- the walk ---------------------------------------------------------------------------------------------------
 
-    cdef void forward(self, ptrdiff_t m) noexcept nogil:
+    cdef int threads_for(self, double flops) noexcept nogil:
+        """The threads that so much work is worth."""
+        return threads_worth(flops, self.threads) if self.threads > 1 else 1
+
+    cdef void forward(self, ptrdiff_t m, int threads) noexcept nogil:
+        """Shared by threads that there is memory for."""
+        cdef team_step step
         cdef share_t share = share_t(m, 0, m, self.panels)
-        self.forward_share(&share)
+        if threads == 1:
+            self.forward_share(&share)
+        else:
+            step.program, step.m, step.score = <void *> self, m, NULL
+            team_run(self.team, threads, run_forward, &step)
+
+    cdef share_t share(self, int thread, ptrdiff_t m) noexcept nogil:
+        """A thread's part of m samples."""
+        cdef int threads = team_active(self.team)
+        return share_t(m, m * thread // threads, m * (thread + 1) // threads, self.panels + thread * self.panel)
 
     cdef void forward_share(self, const share_t *share) noexcept nogil:
         cdef ptrdiff_t i, bytes = self.k * self.itemsize
@@ -284,6 +297,15 @@ cdef class Program:
             self.net.loss.evaluate(&self.net.loss, self.n, score)
         else:
             self.net.loss.evaluate(&self.net.loss, m, score)
+
+    cdef void score_part(self, data_set *data, ptrdiff_t first, ptrdiff_t at, ptrdiff_t m,
+                         score_t *score) noexcept nogil:
+        """Score samples first .. first + m - 1 of the data, whose outputs begin at row `at`; never feature-major."""
+        cdef const void *Y = self.net.loss.Y
+        self.stage_targets(data, first, m)
+        self.net.loss.Y = <const char *> Y + at * self.net.loss.ld * self.itemsize
+        self.score(m, score)
+        self.net.loss.Y = Y
 
     cdef double alpha(self, ptrdiff_t m, double rate) noexcept nogil:
         cdef double alpha = rate * self.net.loss.delta_factor
@@ -307,22 +329,25 @@ cdef class Program:
     cdef void step(self, ptrdiff_t m, score_t *score) noexcept nogil:
         """One optimiser step on the batch in place."""
         cdef team_step step
+        cdef int threads
         cdef rule_t *rule = self.rule
         cdef double alpha, beta
         if rule.begin != NULL:
             rule.begin(rule)
         alpha, beta = self.alpha(m, rule.rate), rule.beta
-        if self.threads > 1 and self.flops * m >= THREADED_FLOPS:
-            step.program, step.m, step.score = <void *> self, m, score
-            team_run(self.team, run_share, &step)
-            return
+        if self.shares > 1:
+            threads = min(self.shares, self.threads_for(self.flops * m))
+            if threads > 1:
+                step.program, step.m, step.score = <void *> self, m, score
+                team_run(self.team, threads, run_share, &step)
+                return
         if self.narrow:
             self.net.loss.n = m
             self.net.cpu.narrow_step(&self.net, m, alpha, beta, score)
         elif m == 1:
             self.net.cpu.online_step(&self.net, alpha, beta, score)
         else:
-            self.forward(m)
+            self.forward(m, 1)
             self.score(m, score)
             self.backward(m, rule.rate, beta)
         if self.net.finish != NULL:
@@ -331,10 +356,9 @@ cdef class Program:
     cdef void step_share(self, int thread, ptrdiff_t m, score_t *score) noexcept nogil:
         """One thread's part of a step: all the way back before any weight moves."""
         cdef ptrdiff_t i
-        cdef int threads = team_start(self.team)
+        cdef int threads = team_active(self.team)
         cdef const row_t *rows = self.net.rows
-        cdef share_t share = share_t(m, m * thread // threads, m * (thread + 1) // threads,
-                                     self.panels + thread * self.panel)
+        cdef share_t share = self.share(thread, m)
         cdef const rule_t *rule = self.rule
         cdef double alpha = self.alpha(m, rule.rate)
         self.forward_share(&share)
@@ -388,3 +412,9 @@ cdef void gather(char *to, ptrdiff_t ld, const char *samples, ptrdiff_t bytes, c
 cdef void run_share(void *argument, int thread) noexcept nogil:
     cdef team_step *step = <team_step *> argument
     (<Program> step.program).step_share(thread, step.m, step.score)
+
+
+cdef void run_forward(void *argument, int thread) noexcept nogil:
+    cdef team_step *step = <team_step *> argument
+    cdef share_t share = (<Program> step.program).share(thread, step.m)
+    (<Program> step.program).forward_share(&share)

@@ -1,4 +1,4 @@
-"""Imported first: a wrong FUSEDELTA_ISA is a line for the command, an exception for Python."""
+"""Imported first: a wrong environment variable is a line for the command, else an exception."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def is_command() -> bool:
 
 
 try:
-    from fusedelta import _cpu  # noqa: F401
+    from fusedelta import _cpu, _threads  # noqa: F401
 except ValueError as error:
     if not is_command():
         raise

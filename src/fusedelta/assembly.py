@@ -11,7 +11,7 @@ from weakref import WeakSet
 
 import numpy as np
 
-from fusedelta import losses, optimizers, parameters, profiling, validation
+from fusedelta import losses, optimizers, parameters, profiling, threads, validation
 from fusedelta.divergence import Guard
 from fusedelta.engine import NOT_BUILT, Engine, Unbuilt
 from fusedelta.history import History
@@ -44,7 +44,7 @@ class Assembly:
         input_shape: tuple[int] | None = None,
         dtype: DTypeLike = "float32",
         seed: int | None = None,
-        n_threads: int = 1,
+        n_threads: int | None = None,
     ) -> None:
         self._layers = check_layers(layers)
         self._loss = losses.resolve(loss)
@@ -52,7 +52,7 @@ class Assembly:
         self._optimizer = optimizers.resolve(optimizer)
         self._dtype = validation.float_dtype(dtype)
         self._seed = validation.seed(seed)
-        self._n_threads = validation.integer("n_threads", n_threads)
+        self._n_threads = None if n_threads is None else validation.integer("n_threads", n_threads)
         n_inputs = validation.input_shape(input_shape)
         self._rng_init, self._rng_shuffle = (
             np.random.Generator(np.random.PCG64(sequence))
@@ -122,8 +122,8 @@ class Assembly:
         return self._seed
 
     @property
-    def n_threads(self) -> int:
-        """Threads that may share the work of one step."""
+    def n_threads(self) -> int | None:
+        """The most threads that may share a piece of work; None: as many as the process may use."""
         return self._n_threads
 
     @property
@@ -310,7 +310,12 @@ class Assembly:
         self._params[:] = params
         self._prepare = self._preparation(rows[0].n_inputs)
         self._engine = self._engine_type(
-            list(rows), self.loss, self._optimizer, self._params, self._prepare, self._n_threads
+            list(rows),
+            self.loss,
+            self._optimizer,
+            self._params,
+            self._prepare,
+            threads.resolve(self._n_threads),
         )
         self._guard = Guard(self._engine, self._params, self._rng_shuffle)
         self.alive.add(self)

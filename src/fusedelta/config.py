@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fusedelta import _cpu
+from fusedelta import _cpu, threads
 from fusedelta._version import __version__
 
 
@@ -31,8 +31,8 @@ def show_config() -> Config:
     -------
     Config
         With the keys ``version``, ``isa`` (the instruction set whose kernels new networks take),
-        ``available`` (those this machine runs, best first), ``compiler``, ``numpy``, ``python`` and
-        ``machine``.
+        ``available`` (those this machine runs, best first), ``compiler``, ``numpy``, ``python``,
+        ``machine`` and ``threads`` (what networks use at the most, see `fusedelta.threads`).
 
     Notes
     -----
@@ -53,4 +53,5 @@ def show_config() -> Config:
         numpy=np.__version__,
         python=platform.python_version(),
         machine=f"{sys.platform} {platform.machine()}",
+        threads=threads.available(),
     )

@@ -47,10 +47,10 @@ class Sequential(Assembly):
         Of weights, arithmetic and outputs. Data of another dtype are converted.
     seed : int, optional
         Same seed, same starting weights and shuffles, whatever the dtype. None: from the system.
-    n_threads : int, default 1
-        The most threads that may share a training step. They do where that pays: from 25 million
-        floating-point operations a step on, counted as 6 times weights times samples; thin
-        networks (at most 16 wide) use one. The results do not depend on it, to the last bit.
+    n_threads : int, optional
+        The most threads that may share a training step or a prediction; by default those that the
+        process may use. They do where each has enough to do; see `fusedelta.threads`. The results
+        do not depend on it, to the last bit.
 
     Raises
     ------

@@ -1,0 +1,1 @@
+cdef int threads_worth(double flops, int most) noexcept nogil
