@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT))
 
 from benchmarks import __main__ as command  # noqa: E402
-from benchmarks import report, rivals, workloads  # noqa: E402
+from benchmarks import instructions, report, rivals, workloads  # noqa: E402
 
 SMALL = [w.name for w in workloads.WORKLOADS if w.flops * w.batches < 1e8]
 
@@ -95,3 +95,60 @@ def test_an_unknown_workload_is_named(capsys):
     with pytest.raises(SystemExit):
         command.main(["no-such"])
     assert "no-such" in capsys.readouterr().err
+
+
+# ---- instructions --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def gate(monkeypatch, tmp_path, capsys):
+    """Run the gate on counts of its own; return its exit status and what it printed."""
+
+    def run(counted, *, compiler="gcc 1", figures=None, valgrind=True, arguments=()):
+        path = tmp_path / "figures.json"
+        written = {"compiler": "gcc 1", "isa": "avx2", "instructions_per_step": figures or counted}
+        path.write_text(json.dumps(written))
+        config = {"compiler": compiler, "available": [instructions.ISA]}
+        monkeypatch.setattr(instructions, "FIGURES", path)
+        monkeypatch.setattr(instructions, "per_step", lambda: counted)
+        monkeypatch.setattr(instructions.fd, "show_config", lambda: config)
+        monkeypatch.setattr(instructions.shutil, "which", lambda name: name if valgrind else None)
+        monkeypatch.setattr(sys, "argv", ["instructions", *arguments])
+        status = instructions.main()
+        return status, capsys.readouterr().out, json.loads(path.read_text())
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("now", "status", "verdict"), [(102.9, 0, "within 3%"), (103.1, 1, "MORE than 3% above")]
+)
+def test_the_gate_fails_above_its_slack(gate, now, status, verdict):
+    got, printed, _ = gate({"a": now, "b": 50.0}, figures={"a": 100.0, "b": 50.0})
+    assert got == status
+    assert verdict in printed
+
+
+def test_the_gate_says_why_it_gives_no_verdict(gate):
+    status, printed, _ = gate({"a": 200.0}, figures={"a": 100.0}, compiler="clang 2")
+    assert (status, printed.splitlines()[-1]) == (
+        0,
+        "no verdict: clang 2 built this, gcc 1 what the figures are of",
+    )
+    status, printed, _ = gate({"a": 200.0}, figures={"a": 100.0}, valgrind=False)
+    assert (status, printed) == (
+        0,
+        "instructions not counted: there is no valgrind on this machine\n",
+    )
+
+
+def test_the_gate_renews_its_figures(gate):
+    status, _, written = gate(
+        {"a": 200.0}, figures={"a": 100.0}, compiler="clang 2", arguments=["--write"]
+    )
+    assert status == 0
+    assert written == {
+        "compiler": "clang 2",
+        "isa": "avx2",
+        "instructions_per_step": {"a": 200.0},
+    }

@@ -69,9 +69,14 @@ cdef class Net:
         self.k, self.n = self.program.k, self.program.n
 
     @property
-    def workspace_bytes(self):
-        """Memory beside the parameters: the optimiser's, one batch of activations, deltas and targets, one panel."""
-        return self.optimizer.nbytes + self.program.size + (self.narrow.size if self.narrow is not None else 0)
+    def memory(self):
+        """Bytes beside the parameters, by part: the optimiser's, and what the largest batch so far took."""
+        parts = dict(self.optimizer.memory)
+        for program in (self.program, self.narrow):
+            if program is not None:
+                for name, size in program.memory.items():
+                    parts[name] = parts.get(name, 0) + size
+        return parts
 
     @property
     def moments(self):

@@ -27,7 +27,6 @@ cdef class Optimizer:
     cdef readonly dict moments   # the blocks kept from step to step, by name
     cdef object gradient         # the block of gradients, or None
     cdef list starts             # views of what does not start at zero, with what it starts with
-    cdef readonly ptrdiff_t nbytes
 
     cdef int set_finish(self, object optimizer, const kernels_t *cpu) except -1
 

@@ -63,7 +63,6 @@ cdef class Optimizer:
             self.gradient = allocate(rows, params.dtype)
             blocks.g = data_of(self.gradient)
             self.target = <char *> blocks.g - weights
-        self.nbytes = sum([block.nbytes for block in (*self.moments.values(), self.gradient) if block is not None])
         self.starts = []
         if isinstance(optimizer, Adagrad):
             pieces = views(rows, self.moments["v"])
@@ -114,6 +113,12 @@ cdef class Optimizer:
         moments.momentum, moments.rho = getattr(optimizer, "momentum", 0), getattr(optimizer, "rho", 0)
         moments.beta_1, moments.beta_2 = getattr(optimizer, "beta_1", 0), getattr(optimizer, "beta_2", 0)
         rule.rate = 1 if rule.finish != NULL else -rule.learning_rate
+
+    @property
+    def memory(self):
+        """Bytes of what it keeps, and of the gradient where it needs one."""
+        kept = sum([block.nbytes for block in self.moments.values()])
+        return {"optimizer": kept, "gradient": 0 if self.gradient is None else self.gradient.nbytes}
 
     @property
     def steps(self):

@@ -22,6 +22,15 @@ cdef struct source_t:
     const ptrdiff_t *order
 
 
+# Bytes of the memory that a batch takes.
+cdef struct parts_t:
+    ptrdiff_t inputs             # brought together
+    ptrdiff_t targets
+    ptrdiff_t activations
+    ptrdiff_t deltas
+    ptrdiff_t scratch            # panels, one a thread
+
+
 # A step, or a way forward, that several threads share.
 cdef struct team_step:
     void *program                # a Program, kept alive by the caller
@@ -46,9 +55,9 @@ cdef class Program:
     cdef Optimizer optimizer     # the network's: its programs share it
     cdef rule_t *rule            # its
     cdef double flops            # of one sample, all three passes
-    cdef char *memory
+    cdef char *block             # of memory
     cdef ptrdiff_t capacity      # samples the memory has room for
-    cdef ptrdiff_t size          # of the memory, in bytes
+    cdef parts_t parts           # of the memory
     cdef bint gathers            # it has room for inputs brought together
     cdef char *inputs            # (capacity, k), or (k + 1, lanes) where narrow
     cdef char *targets           # (capacity, ld), or (n, lanes)

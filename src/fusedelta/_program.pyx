@@ -109,7 +109,7 @@ cdef class Program:
     def __dealloc__(self):
         if self.team != NULL:
             team_free(self.team)
-        free(self.memory)
+        free(self.block)
         free(self.net.rows)
 
     # ---- memory -----------------------------------------------------------------------------------------------------
@@ -120,13 +120,13 @@ cdef class Program:
             return 0
         m, gathers, self.shares = max(m, self.capacity), gathers or self.gathers, max(threads, self.shares)
         cdef ptrdiff_t size = self.lay_out(NULL, m, gathers)
-        free(self.memory)
-        self.capacity = self.size = 0
-        self.memory = <char *> calloc(size + BLOCK_BYTES, 1)  # zeroed: padding stays as it is found
-        if self.memory == NULL:
+        free(self.block)
+        self.capacity = 0
+        self.block = <char *> calloc(size + BLOCK_BYTES, 1)  # zeroed: padding stays as it is found
+        if self.block == NULL:
             raise MemoryError(f"no memory for the {size:,} bytes that a batch of {m:,} samples takes")
-        self.lay_out(<char *> round_up(<uintptr_t> self.memory), m, gathers)
-        self.capacity, self.size, self.gathers = m, size, gathers
+        self.lay_out(<char *> round_up(<uintptr_t> self.block), m, gathers)
+        self.capacity, self.gathers = m, gathers
         if self.narrow:
             self.fill_ones()
         return 0
@@ -145,16 +145,21 @@ cdef class Program:
             rows[i].Sx = derived_from(&rows[i - 1]) if i > 0 else NULL
             widest = max(widest, rows[i].ld * self.itemsize)
             scratch = max(scratch, scratch_bytes(&rows[i], m, self.itemsize))
+        self.parts.activations = at - memory
         for i in range(last + 1):
             rows[i].D = at + (i % deltas) * m * widest
             rows[i].Dx = at + ((i - 1) % deltas) * m * widest if i > 0 else NULL
-        at += deltas * m * widest
+        self.parts.deltas = deltas * m * widest
+        at += self.parts.deltas
         self.panels, self.panel = at, scratch
-        at += self.shares * self.panel
+        self.parts.scratch = self.shares * self.panel
+        at += self.parts.scratch
         self.net.loss.Y, self.net.loss.S, self.net.loss.D = rows[last].Y, derived_from(&rows[last]), rows[last].D
         self.targets, at = at, at + (0 if self.sparse else m * rows[last].ld * self.itemsize)
         self.labels, at = <int64_t *> at, at + (round_up(m * sizeof(int64_t)) if self.sparse else 0)
+        self.parts.targets = at - self.targets
         self.inputs, at = at, at + (round_up(m * self.k * self.itemsize) if gathers else 0)
+        self.parts.inputs = at - self.inputs
         return at - memory
 
     cdef ptrdiff_t lay_out_narrow(self, char *memory, ptrdiff_t m) noexcept:
@@ -163,21 +168,30 @@ cdef class Program:
         cdef char *at = memory
         cdef row_t *rows = self.net.rows
         self.inputs, at = at, at + (self.k + 1) * line
+        self.parts.inputs = at - memory
         for i in range(last + 1):
             at = place_outputs(&rows[i], at, (rows[i].n + 1) * line)
             rows[i].X = rows[i - 1].Y if i > 0 else self.inputs
             rows[i].Sx = derived_from(&rows[i - 1]) if i > 0 else NULL
             rows[i].ldx = line // self.itemsize
             widest = max(widest, rows[i].n)
+        self.parts.activations = at - memory - self.parts.inputs
         for i in range(last + 1):
             rows[i].D = at + (i & 1) * widest * line
             rows[i].Dx = at + (1 - (i & 1)) * widest * line if i > 0 else NULL
-        at += 2 * widest * line
+        self.parts.deltas = 2 * widest * line
+        at += self.parts.deltas
         self.net.loss.Y, self.net.loss.S, self.net.loss.D = rows[last].Y, derived_from(&rows[last]), rows[last].D
         self.net.loss.ld = line // self.itemsize
         self.targets = at
         self.net.loss.T = at
-        return at + self.n * line - memory
+        self.parts.targets = self.n * line
+        return at + self.parts.targets - memory
+
+    @property
+    def memory(self):
+        """Bytes of its parts, whole batches of the largest size so far."""
+        return self.parts
 
     cdef void fill_ones(self) noexcept:
         """The last row of every X: what the biases are multiplied with."""

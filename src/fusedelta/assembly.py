@@ -156,13 +156,23 @@ class Assembly:
         return self._params
 
     @property
-    def workspace_bytes(self) -> int:
-        """Memory held beside `params`.
+    def memory(self) -> dict[str, int]:
+        """Bytes that the network holds, by part; those of a batch grow with the largest so far.
 
-        The engine's grows with the largest batch; the first `fit` adds a copy of parameters and
-        optimiser state, to go back to if the training diverges.
+        ``"parameters"``; ``"optimizer"``, what it keeps from step to step; ``"gradient"``, none for
+        plain SGD and momentum; of a batch ``"inputs"`` (brought together where shuffled),
+        ``"targets"``, ``"activations"`` and ``"deltas"`` (two layers', or all where threads share
+        a step); ``"scratch"`` of the threads; ``"way_back"``, the copies that a diverging fit
+        returns to.
         """
-        return self._engine.workspace_bytes + (self._guard.nbytes if self._rows else 0)
+        parts = {"parameters": self.params.nbytes, **self._engine.memory}
+        return {**parts, "way_back": self._guard.nbytes}
+
+    @property
+    def workspace_bytes(self) -> int:
+        """The sum of `memory` but for the parameters."""
+        memory = self.memory
+        return sum(memory.values()) - memory["parameters"]
 
     @property
     def weights(self) -> list[np.ndarray]:

@@ -41,15 +41,24 @@ class Summary:
     n_params : int
         Number of parameters, without padding.
     dtype : str
-    params_bytes, workspace_bytes : int
-        Memory of the parameters with their padding, and of what the engine holds beside them.
+    memory : dict of str to int
+        Bytes by part, as `fusedelta.Sequential.memory`.
     """
 
     rows: list[tuple[str, str, str, int]]
     n_params: int
     dtype: str
-    params_bytes: int
-    workspace_bytes: int
+    memory: dict[str, int]
+
+    @property
+    def params_bytes(self) -> int:
+        """Memory of the parameters, with their padding."""
+        return self.memory["parameters"]
+
+    @property
+    def workspace_bytes(self) -> int:
+        """Memory of all that is held beside them."""
+        return sum(self.memory.values()) - self.params_bytes
 
     def __str__(self) -> str:
         header = ("Layer", "Output shape", "Activation", "Params")
@@ -58,7 +67,16 @@ class Summary:
             f"{text.table(header, body, left=3)}\n"
             f"Total: {self.n_params:,} parameters, {self.dtype}. Memory: parameters "
             f"{text.size(self.params_bytes)}, workspace {text.size(self.workspace_bytes)}"
+            f"{self._workspace()}"
         )
+
+    def _workspace(self) -> str:
+        parts = [
+            f"{name.replace('_', ' ')} {text.size(size)}"
+            for name, size in self.memory.items()
+            if size and name != "parameters"
+        ]
+        return f" ({', '.join(parts)})" if parts else ""
 
     def __repr__(self) -> str:
         return f"Summary({len(self.rows)} layers, {self.n_params:,} parameters)"
@@ -72,7 +90,7 @@ def summarize(net: Sequential) -> Summary:
         (f"dense_{i}", f"(None, {units[i]})", str(layer.activation), counts[i])
         for i, layer in enumerate(net.layers)
     ]
-    return Summary(rows, sum(counts), net.dtype.name, net.params.nbytes, net.workspace_bytes)
+    return Summary(rows, sum(counts), net.dtype.name, net.memory)
 
 
 # -------------------------------------------------------------------------------- gradient checking

@@ -47,8 +47,8 @@ class Engine(Protocol):
     trained: int
 
     @property
-    def workspace_bytes(self) -> int:
-        """Memory held beside the parameters."""
+    def memory(self) -> dict[str, int]:
+        """Bytes held beside the parameters, by part."""
 
     def train(
         self,
@@ -117,5 +117,5 @@ class Unbuilt:
     def _refuse(self, *args: Any) -> Any:
         raise ValueError(NOT_BUILT)
 
-    workspace_bytes = property(_refuse)
+    memory = property(_refuse)
     predict = predict_one = evaluate = gradients = reset_optimizer = _refuse

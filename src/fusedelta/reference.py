@@ -162,9 +162,10 @@ class Net:
         self._loss_function = LOSSES[loss]
 
     @property
-    def workspace_bytes(self) -> int:
-        """Memory held beside the parameters: the gradients and the optimiser's moments."""
-        return self._gradients.nbytes + sum(block.nbytes for block in self.moments.values())
+    def memory(self) -> dict[str, int]:
+        """Bytes held from call to call beside the parameters; within one, NumPy takes more."""
+        kept = sum(block.nbytes for block in self.moments.values())
+        return {"optimizer": kept, "gradient": self._gradients.nbytes}
 
     def train(
         self,

@@ -33,6 +33,9 @@ __all__ = [
 
 DTYPES = ("float32", "float64")
 
+#: So many values are looked at together.
+CHUNK = 1 << 16
+
 #: How far from 1 the sum of a row of class probabilities may be.
 SUM_TOLERANCE = 1e-3
 
@@ -312,10 +315,12 @@ def _ready(name: str, array: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """C-contiguous, aligned, finite and of the dtype; the array itself if it is so already."""
     with np.errstate(over="ignore"):
         ready = np.require(array, dtype, ["C_CONTIGUOUS", "ALIGNED"])
-    finite = np.isfinite(ready)
-    if not finite.all():
-        at = np.unravel_index(finite.argmin(), finite.shape)
-        raise ValueError(f"{name}: {_not_finite(array[at], dtype)} at {_place(at)}")
+    flat = ready.reshape(-1)
+    for start in range(0, flat.size, CHUNK):  # so that the check takes no memory to speak of
+        finite = np.isfinite(flat[start : start + CHUNK])
+        if not finite.all():
+            at = np.unravel_index(start + finite.argmin(), ready.shape)
+            raise ValueError(f"{name}: {_not_finite(array[at], dtype)} at {_place(at)}")
     return ready
 
 

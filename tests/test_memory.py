@@ -1,0 +1,128 @@
+"""What a network holds, part by part, and that training takes no more."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import fusedelta as fd
+
+PEAK = """
+import sys
+import numpy as np, psutil
+import fusedelta as fd
+
+optimizer, n_threads, shuffle = eval(sys.argv[1])
+
+def build(k, units):
+    layers = [fd.Dense(units, "relu"), fd.Dense(units, "relu"), fd.Dense(10, "softmax")]
+    loss = "sparse_categorical_crossentropy"
+    return fd.Sequential(layers, loss, optimizer, (k,), seed=0, n_threads=n_threads)
+
+def data(m, k):
+    rng = np.random.default_rng(0)
+    return rng.random((m, k), dtype=np.float32), rng.integers(0, 10, m)
+
+build(4, 20).fit(*data(9, 4), batch_size=3, shuffle=shuffle, verbose=0)
+before = psutil.Process().memory_info().rss
+X, y = data(4000, 500)
+net = build(500, 1000)
+with open("/proc/self/clear_refs", "w") as refs:
+    refs.write("5")  # the peak begins anew
+net.fit(X, y, batch_size=1500, shuffle=shuffle, verbose=0)
+with open("/proc/self/status") as status:
+    (peak,) = [1024 * int(line.split()[1]) for line in status if line.startswith("VmHWM")]
+print(peak - before, sum(net.memory.values()) + X.nbytes + y.nbytes)
+"""
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/clear_refs"), reason="no /proc/self/clear_refs")
+@pytest.mark.parametrize("optimizer", ["fd.SGD(0.01)", "fd.Adam()"])
+@pytest.mark.parametrize("n_threads", [1, 2])
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_fit_takes_what_it_says(optimizer, n_threads, shuffle):
+    """At its peak the process is larger by what `memory` lists and by the data, and no more."""
+    done = subprocess.run(
+        [sys.executable, "-c", PEAK, f"({optimizer}, {n_threads}, {shuffle})"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    peak, listed = map(int, done.stdout.split())
+    assert 0.8 * listed < peak < 1.1 * listed
+
+
+def build(sizes, optimizer="sgd", **settings):
+    layers = [*(fd.Dense(n, "tanh") for n in sizes[1:-1]), fd.Dense(sizes[-1])]
+    settings = {"dtype": "float64", "seed": 0, "n_threads": 1, **settings}
+    return fd.Sequential(layers, "mean_squared_error", optimizer, (sizes[0],), **settings)
+
+
+def test_parts_of_plain_descent():
+    """64-byte rows of 8 float64: one batch of activations and targets, two layers' deltas."""
+    net = build((20, 40, 3))
+    parameters = 8 * (21 * 40 + 41 * 8)
+    assert {name: size for name, size in net.memory.items() if size} == {"parameters": parameters}
+    X, y = np.ones((10, 20)), np.ones((10, 3))
+    net.train_step(X, y)
+    held = net.memory
+    assert held.pop("scratch") > 0
+    assert {name: size for name, size in held.items() if size} == {
+        "parameters": parameters,
+        "activations": 10 * 8 * (40 + 8),
+        "deltas": 10 * 8 * 2 * 40,
+        "targets": 10 * 8 * 8,
+    }
+    net.fit(X, y, epochs=1, batch_size=5, verbose=0)
+    assert net.memory["inputs"] == 10 * 8 * 20  # brought together, for batches as large as before
+    assert net.memory["way_back"] == parameters
+    assert net.workspace_bytes == sum(net.memory.values()) - parameters
+
+
+def test_parts_of_thin_networks():
+    """Feature-major: samples in the lanes, a row of ones for the biases."""
+    net = build((5, 7, 3))
+    net.train_step(np.ones((10, 5)), np.ones((10, 3)))
+    lanes = 8 * 16
+    held = net.memory
+    assert held["inputs"] == lanes * (5 + 1)
+    assert held["activations"] == lanes * (7 + 1 + 3 + 1)
+    assert held["deltas"] == lanes * 2 * 7
+    assert held["targets"] == lanes * 3
+    assert held["scratch"] == 0
+
+
+def test_parts_of_optimizers():
+    block = build((20, 40, 3)).params.nbytes
+    for optimizer, kept, gradient in (
+        (fd.SGD(0.1), 0, 0),
+        (fd.SGD(0.1, 0.9), 1, 0),
+        (fd.SGD(0.1, 0.9, nesterov=True), 1, 1),
+        (fd.Adam(), 2, 1),
+    ):
+        held = build((20, 40, 3), optimizer).memory
+        assert (held["optimizer"], held["gradient"]) == (kept * block, gradient * block)
+
+
+def test_the_twin_tells_what_it_keeps():
+    twin = fd.reference.Sequential.like(build((20, 40, 3), fd.Adam()))
+    block = twin.params.nbytes
+    assert {name: size for name, size in twin.memory.items() if size} == {
+        "parameters": block,
+        "optimizer": 2 * block,
+        "gradient": block,
+    }
+
+
+def test_threads_take_all_deltas_only_where_they_share_a_step():
+    X, y = np.ones((100, 300)), np.ones((100, 3))
+    small, large = build((300, 300, 300, 3), n_threads=2), build((300, 300, 300, 3), n_threads=2)
+    small.train_step(X[:2], y[:2])
+    large.train_step(X, y)
+    widest = 8 * 304
+    assert small.memory["deltas"] == 2 * 2 * widest
+    assert large.memory["deltas"] == 3 * 100 * widest
