@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import re
 import threading
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from cases import OPTIMIZERS
 
 import fusedelta as fd
-from fusedelta import profiling
+from fusedelta import cli, profiling
 from fusedelta.profiling import PassTime, Profile
 
 # Sizes, batch: batches by samples, one sample at a time, and feature-major
@@ -222,3 +223,44 @@ def test_the_table():
     assert repr(passes) == "Profile(2 passes, 100 ms)"
     assert np.isnan(rows[1].gflops)
     assert "other" in str(Profile())
+
+
+# ---- both engines side by side -------------------------------------------------------------------
+
+
+def test_compare_shows_the_passes_of_both():
+    net = build(fd.Sequential, (20, 40, 3))
+    X, y = data((20, 40, 3))
+    result = fd.compare(net, X, y, steps=20, batch_size=8, verbose=0, profile=True)
+    assert result.passes.steps == 21  # whole epochs of three
+    calls = [
+        {(row.layer, row.phase): row.calls for row in passes.rows}
+        for passes in (result.passes.compiled, result.passes.reference)
+    ]
+    assert set(calls[0].values()) == {21}
+    assert {**calls[0], ("", "optimizer"): 21} == calls[1]  # plain SGD has none, compiled
+    lines = str(result).splitlines()
+    assert lines[0].split() == ["Layer", "Shape", "Phase", "Compiled", "NumPy", "Ratio"]
+    phases = ["forward", "forward", "loss", "backward", "update", "update", "optimizer", "other"]
+    for line, phase in zip(lines[2:10], phases, strict=True):
+        columns = re.split("  +", line.strip())
+        assert phase in columns
+        assert len(columns) == columns.index(phase) + (2 if phase == "optimizer" else 4)
+    assert lines[11].startswith("Time per training step")
+    assert repr(result.passes).startswith("StepProfile(Profile(6 passes")
+    assert fd.compare(net, X, y, steps=1, verbose=0).passes is None
+    with pytest.raises(TypeError, match=r"profile: expected True or False, got 'all' \(str\)"):
+        fd.compare(net, X, y, profile="all")
+
+
+def test_command_line(capsys):
+    assert cli.main(["compare", "xor", "--profile", "--dtype", "float64"]) == 0
+    output = capsys.readouterr().out
+    assert output.startswith("xor, float64\nLayer ")
+    assert re.search(r"^dense_1 +2 x 1 sigmoid +backward +\S+ [nu]s +\S+ [um]s +\S+$", output, re.M)
+    arguments = ["train", "--dataset", "iris", "--epochs", "2", "--hidden", "8", "--profile"]
+    for quiet in ([], ["--quiet"]):
+        assert cli.main([*arguments, *quiet]) == 0
+        output = capsys.readouterr().out
+        assert len(re.findall("Time a call", output)) == 1
+        assert "dense_0  4 x 8 relu" in output

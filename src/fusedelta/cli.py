@@ -158,6 +158,7 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     output.add_argument("--save", metavar="FILE", help="model: .npz or .safetensors")
     output.add_argument("--plot", metavar="FILE", help="learning curve: .png, .pdf or .svg")
     output.add_argument("--quiet", action="store_true", help="no progress")
+    output.add_argument("--profile", action="store_true", help="time of each layer and pass")
 
 
 def _add_predict(parser: argparse.ArgumentParser) -> None:
@@ -196,6 +197,9 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
         help="of data and weights, with --layers (default: %(default)s)",
     )
     parser.add_argument("--dtype", choices=validation.DTYPES, help="arithmetic (default: both)")
+    parser.add_argument(
+        "--profile", action="store_true", help="also what each layer and pass of a step takes"
+    )
 
 
 def _add_info(parser: argparse.ArgumentParser) -> None:

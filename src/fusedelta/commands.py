@@ -52,8 +52,14 @@ def train(options: Namespace) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", fd.DivergenceWarning)  # it is an error here
         history = model.net.fit(
-            *parts["train"], options.epochs, options.batch_size, verbose=verbose
+            *parts["train"],
+            options.epochs,
+            options.batch_size,
+            verbose=verbose,
+            profile=options.profile,
         )
+    if options.profile and not verbose:
+        show(model.net.profile_)
     _check_converged(history, model.net.optimizer.learning_rate)
     show(_figures(model, parts))
     if options.save:
@@ -100,7 +106,9 @@ def _comparisons(dtype: str, options: Namespace) -> str:
     header = (dtype, "batch", "fused", "NumPy", "ratio", "difference", "")
     rows = []
     for name, net, X, y in _networks_to_compare(dtype, options):
-        result = fd.compare(net, X, y, verbose=0)
+        result = fd.compare(net, X, y, verbose=0, profile=options.profile)
+        if options.profile:
+            show(f"{name}, {dtype}\n{result.passes}\n")
         times = (text.duration(each.median) for each in (result.compiled, result.reference))
         verdict = "agree" if result.agrees else "DISAGREE"
         ratio, difference = f"{result.ratio:.1f}", f"{result.difference:.1e}"

@@ -13,11 +13,12 @@ from fusedelta import progress, reference, text, validation
 from fusedelta.divergence import DivergenceWarning
 from fusedelta.history import History
 from fusedelta.network import Sequential
+from fusedelta.profiling import Profile
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-__all__ = ["Comparison", "compare"]
+__all__ = ["Comparison", "StepProfile", "compare"]
 
 #: Rounds of timing; the two engines take turns.
 ROUNDS = 7
@@ -40,6 +41,42 @@ class Timing(NamedTuple):
 
 
 @dataclass(frozen=True, repr=False)
+class StepProfile:
+    """What the layers and passes of a training step take in both engines, side by side.
+
+    Attributes
+    ----------
+    compiled, reference : Profile
+        Of so many steps.
+    steps : int
+    """
+
+    compiled: Profile
+    reference: Profile
+    steps: int
+
+    def __str__(self) -> str:
+        header = ("Layer", "Shape", "Phase", "Compiled", "NumPy", "Ratio")
+        ours, theirs = ({row[:3]: row.seconds for row in p.rows} for p in self._both())
+        for seconds, profile in zip((ours, theirs), self._both(), strict=True):
+            seconds["", "", "other"] = profile.other_seconds
+        body = [(*key, *self._cells(ours.get(key), seconds)) for key, seconds in theirs.items()]
+        return text.table(header, body, left=3)
+
+    def __repr__(self) -> str:
+        return f"StepProfile({self.compiled!r}, {self.reference!r})"
+
+    def _both(self) -> tuple[Profile, Profile]:
+        return self.compiled, self.reference
+
+    def _cells(self, ours: float | None, theirs: float) -> tuple[str, str, str]:
+        shown = text.duration(theirs / self.steps)
+        if not ours:
+            return "", shown, ""
+        return text.duration(ours / self.steps), shown, f"{theirs / ours:.1f}"
+
+
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """What `compare` found; ``str()`` gives the table.
 
@@ -52,12 +89,15 @@ class Comparison:
         loss or weight.
     tolerance : float
         Up to which they agree.
+    passes : StepProfile or None
+        What each layer and pass of a step takes in both, if that was asked for.
     """
 
     compiled: Timing
     reference: Timing
     difference: float
     tolerance: float
+    passes: StepProfile | None = None
 
     @property
     def ratio(self) -> float:
@@ -76,8 +116,9 @@ class Comparison:
             for name, timing in (("compiled", self.compiled), ("NumPy", self.reference))
         ]
         verdict = "agree" if self.agrees else "DISAGREE"
+        passes = f"{self.passes}\n\n" if self.passes else ""
         return (
-            f"{text.table(header, body)}\n"
+            f"{passes}{text.table(header, body)}\n"
             f"{self.ratio:.1f} times faster; results {verdict}: "
             f"largest relative difference {self.difference:.1e}, tolerance {self.tolerance:g}"
         )
@@ -93,6 +134,7 @@ def compare(
     steps: int | None = None,
     batch_size: int | None = None,
     verbose: int = 1,
+    profile: bool = False,
 ) -> Comparison:
     """Time the compiled engine and the NumPy twin on the same training, and check that they agree.
 
@@ -111,11 +153,14 @@ def compare(
         Samples per step; by default all of them.
     verbose : {0, 1}, default 1
         Whether to print the table.
+    profile : bool, default False
+        Whether to find out what each layer and pass takes in both, in a round after the others: it
+        makes steps slower. See `fusedelta.profile`.
 
     Returns
     -------
     comparison : Comparison
-        Time per step of both, `ratio`, `difference` and `agrees`.
+        Time per step of both, `ratio`, `difference`, `agrees` and `passes`.
 
     Raises
     ------
@@ -125,6 +170,7 @@ def compare(
     steps = None if steps is None else validation.integer("steps", steps)
     batch_size = None if batch_size is None else validation.integer("batch_size", batch_size)
     verbose = validation.choice("verbose", verbose, (0, 1))
+    profile = validation.boolean("profile", profile)
     racers = [Racer(cls.like(net), X, y, batch_size) for cls in (Sequential, reference.Sequential)]
     difference = relative_difference(*(racer.results() for racer in racers))
     for racer in racers:
@@ -133,7 +179,13 @@ def compare(
         for racer in racers:
             racer.run()
     timings = [racer.timing() for racer in racers]
-    comparison = Comparison(timings[0], timings[1], difference, TOLERANCES[net.dtype.name])
+    passes = None
+    if profile:
+        for racer in racers:
+            racer.match(min(racer.steps for racer in racers))
+        passes = StepProfile(racers[0].profile(), racers[1].profile(), racers[0].steps)
+    tolerance = TOLERANCES[net.dtype.name]
+    comparison = Comparison(timings[0], timings[1], difference, tolerance, passes)
     if verbose:
         progress.show(comparison)
     return comparison
@@ -164,9 +216,24 @@ class Racer:
         while (seconds := self._time()) < ROUND_SECONDS / 2:
             self._epochs = max(2 * self._epochs, int(self._epochs * ROUND_SECONDS / 2 / seconds))
 
+    @property
+    def steps(self) -> int:
+        """Steps of a round."""
+        return self._epochs * self._steps_per_epoch
+
+    def match(self, steps: int) -> None:
+        """Take as many steps in a round as the other."""
+        self._epochs = steps // self._steps_per_epoch
+
+    def profile(self) -> Profile:
+        """What the passes of a round take."""
+        self._fit(self._epochs, profile=True)
+        assert self._net.profile_ is not None
+        return self._net.profile_
+
     def run(self) -> None:
         """One round."""
-        self._seconds.append(self._time() / (self._epochs * self._steps_per_epoch))
+        self._seconds.append(self._time() / self.steps)
 
     def timing(self) -> Timing:
         """Seconds per step of all rounds."""
@@ -177,12 +244,15 @@ class Racer:
         self._fit(self._epochs)
         return time.perf_counter() - start
 
-    def _fit(self, epochs: int) -> History:
+    def _fit(self, epochs: int, profile: bool = False) -> History:
         self._net.set_weights(self._start)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DivergenceWarning)  # it is an error here
             history = self._net.fit(
-                self._X, self._y, epochs, self._batch_size, shuffle=False, verbose=0
+                *(self._X, self._y, epochs, self._batch_size),
+                shuffle=False,
+                verbose=0,
+                profile=profile,
             )
         if history.divergence is not None:
             raise ValueError(
