@@ -17,13 +17,24 @@ from benchmarks import machine, peak
 from benchmarks.race import ROOT
 from benchmarks.workloads import WORKLOADS
 from fusedelta import text
-from fusedelta._kernels import FINISH_KERNELS, LAYER_KERNELS, LOSS_KERNELS, Matrices, finish, zeros
+from fusedelta._kernels import (
+    FINISH_KERNELS,
+    LAYER_KERNELS,
+    LOSS_KERNELS,
+    STEP_KERNELS,
+    Matrices,
+    apply,
+    finish,
+    zeros,
+)
 
 sys.path.append(str(ROOT / "tests"))
-from cases import DENSE_SHAPES, ISAS, NARROW_SHAPES, ONLINE_SHAPES
+from cases import DENSE_SHAPES, ELEMENTWISE, ISAS, NARROW_SHAPES, ONLINE_SHAPES
 
 SECONDS, TRIES = 0.02, 5
 FINISH_SIZES = 1 << 10, 1 << 20  # weights: in the nearest cache, in the farthest
+APPLIED = ["exp", "log1p", *ELEMENTWISE]
+APPLIED_SIZE = 4096  # values: in the nearest cache
 NARROW = 16  # the widest layer of a network that trains feature-major
 
 
@@ -38,12 +49,16 @@ class Case(NamedTuple):
     @property
     def is_product(self) -> bool:
         """Whether it multiplies matrices; the others go over values, one by one."""
-        return self.kernel in LAYER_KERNELS
+        return self.kernel in (*LAYER_KERNELS, *STEP_KERNELS)
 
     @property
     def work(self) -> float:
         """Operations of the product, or the number of values."""
         m, k, n = self.shape
+        if self.kernel in STEP_KERNELS:
+            return 4 * m * k * n  # forward and update: there is no layer below
+        if self.kernel == "narrow_gather":
+            return m * k
         return 2 * m * k * n if self.is_product else m * n
 
 
@@ -63,9 +78,13 @@ def cases(isas: list[str], dtypes: list[str]) -> Iterator[Case]:
     by_path = shapes()
     for isa in isas:
         for dtype in dtypes:
-            for kernel in LAYER_KERNELS:
+            for kernel in (*LAYER_KERNELS, *STEP_KERNELS):
                 for shape in by_path[kernel.partition("_")[0]]:
                     yield Case(kernel, isa, dtype, shape)
+            for shape in by_path["narrow"]:
+                yield Case("narrow_gather", isa, dtype, shape)
+            for kind in APPLIED:
+                yield Case(f"apply_{kind}", isa, dtype, (1, 1, APPLIED_SIZE))
             for kernel in LOSS_KERNELS:
                 yield Case(kernel, isa, dtype, (128, 1, 10))
             for kernel in FINISH_KERNELS:
@@ -75,7 +94,20 @@ def cases(isas: list[str], dtypes: list[str]) -> Iterator[Case]:
 
 def make_bench(case: Case) -> Callable[[int], None]:
     """What runs a case so many times, in one call without the GIL."""
+    if case.kernel.startswith("apply_"):
+        return Applied(case).run
     return (Finish(case) if case.kernel in FINISH_KERNELS else Layer(case)).run
+
+
+class Applied:
+    """An elementary function or activation."""
+
+    def __init__(self, case: Case) -> None:
+        self.isa, self.kind = case.isa, case.kernel.removeprefix("apply_")
+        self.x = np.random.default_rng(0).uniform(0, 2, case.shape[-1]).astype(case.dtype)
+
+    def run(self, times: int) -> None:
+        apply(self.isa, self.kind, self.x, 0.125, times=times)
 
 
 class Finish:
@@ -112,10 +144,16 @@ class Layer:
         D[...] = rng.standard_normal(D.shape)
         self.matrices.Y[...] = 1 / n
         self.matrices.W[:, :n] = rng.standard_normal((k + 1, n)) / np.sqrt(k)
+        self.samples = rng.standard_normal((m, k)).astype(case.dtype)
+        self.order = rng.permutation(m)
 
     def run(self, times: int) -> None:
         if self.kernel in LOSS_KERNELS:
             self.matrices.evaluate(self.kernel, times=times)
+        elif self.kernel in STEP_KERNELS:
+            self.matrices.step(self.kernel, alpha=-1e-6, times=times)
+        elif self.kernel == "narrow_gather":
+            self.matrices.narrow_gather(self.samples, self.order, times=times)
         else:
             self.matrices.run(self.kernel, alpha=-1e-6, beta=1.0, times=times)
 

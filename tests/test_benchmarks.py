@@ -8,12 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from exact import has_extended_precision
+
+from fusedelta import _cpu
 
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT))
 
 from benchmarks import __main__ as command  # noqa: E402
-from benchmarks import instructions, report, rivals, workloads  # noqa: E402
+from benchmarks import accuracy, bench_kernels, instructions, report, rivals, scaling, workloads  # noqa: E402
 
 SMALL = [w.name for w in workloads.WORKLOADS if w.flops * w.batches < 1e8]
 
@@ -152,3 +155,79 @@ def test_the_gate_renews_its_figures(gate):
         "isa": "avx2",
         "instructions_per_step": {"a": 200.0},
     }
+
+
+# ---- kernels -------------------------------------------------------------------------------------
+
+
+def test_every_kernel_has_a_benchmark_that_runs():
+    isa = bench_kernels.ISAS[0]
+    cases = list(bench_kernels.cases([isa], ["float32"]))
+    assert {case.kernel.partition("apply_")[0] or "apply" for case in cases} == set(
+        _cpu.kernel_names()
+    )
+    smallest = {}
+    for case in cases:
+        smallest[case.kernel] = min(smallest.get(case.kernel, case), case, key=lambda c: c.work)
+    for case in smallest.values():
+        bench_kernels.make_bench(case)(2)
+        assert len(bench_kernels.row(case, 1e-6, 100.0)) == 7
+
+
+# ---- accuracy ------------------------------------------------------------------------------------
+
+
+def test_accuracy_goes_through_all_numbers():
+    for dtype, every in (("float32", 99_991), ("float64", 991)):
+        numbers = np.concatenate(list(accuracy.inputs(dtype, every)))
+        assert numbers.dtype == dtype
+        assert numbers[0] == 0
+        assert len(numbers) > 15_000
+        assert len(set(numbers.tolist())) == len(numbers)
+        exponents = np.unique(np.frexp(numbers[np.isfinite(numbers)])[1])
+        assert len(exponents) > {"float32": 250, "float64": 2000}[dtype]
+    assert sum(len(x) for x in accuracy.inputs("float32", 1 << 12)) == (1 << 20) - 2 * 2047
+
+
+def test_accuracy_finds_the_worst():
+    worst = accuracy.Worst()
+    x = np.array([1.0, 2.0, 3.0], "float32")
+    exact = np.array([0.5, 4.0, np.inf])
+    worst.look(x, np.array([0.5, np.nextafter(np.float32(4), 5), np.inf], "float32"), exact)
+    assert (worst.ulps, worst.x, worst.count, worst.wrong) == (1.0, 2.0, 3, 0)
+    worst.look(x, np.array([np.nan, 4, 1], "float32"), exact)
+    assert (worst.ulps, worst.count, worst.wrong) == (1.0, 6, 1)
+
+
+@pytest.mark.skipif(not has_extended_precision(), reason="no extended precision")
+def test_accuracy_command(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["accuracy", "tanh", "log1p", "--every", "65537"])
+    assert accuracy.main() == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[2:]] == ["tanh", "log1p", "tanh", "log1p"]
+    monkeypatch.setitem(accuracy.ULPS, "tanh", 0.1)
+    assert accuracy.main() == 1
+    monkeypatch.setattr(sys, "argv", ["accuracy", "tan"])
+    with pytest.raises(SystemExit):
+        accuracy.main()
+    assert "no function tan; there are exp" in capsys.readouterr().err
+
+
+# ---- scaling -------------------------------------------------------------------------------------
+
+
+def test_scaling_command(monkeypatch, capsys):
+    monkeypatch.setattr(scaling.machine, "pin", lambda cores: None)
+    assert scaling.main(["--most-rows", "10000", "--most-epochs", "10"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("32-64-64-1 relu")
+    rows = [line.split()[:2] for line in lines if line[:1].isdigit() or line.startswith(" ")]
+    assert [row for row in rows if row[0] != "rows"][-4:] == [
+        ["1,000", "1"],
+        ["10,000", "1"],
+        ["1,000", "1"],
+        ["1,000", "10"],
+    ]
+    fit = scaling.Fit(rows=10, epochs=3, seconds=6.0)
+    assert fit.per_sample == pytest.approx(0.2)
+    assert "2.00" in scaling.table([fit, scaling.Fit(10, 3, 12.0)])

@@ -34,15 +34,21 @@ def padded(n, dtype):
     return -(-n // (BLOCK_BYTES // np.dtype(dtype).itemsize)) * (BLOCK_BYTES // np.dtype(dtype).itemsize)
 
 
-def apply(isa, kind, x, slope=0.0, slopes=False):
+def apply(isa, kind, x, double slope=0.0, slopes=False, ptrdiff_t times=1):
     """An elementary function or activation of a one-dimensional array; with `slopes` its derivative instead."""
     cdef const kernels_t *cpu = kernels_named(isa, x.itemsize)
     cdef np.ndarray block = zeros((padded(len(x), x.dtype),), x.dtype)
-    cdef np.ndarray derivative = zeros((block.size,), x.dtype)
+    cdef np.ndarray values = zeros((block.size,), x.dtype), derivative = zeros((block.size,), x.dtype)
+    cdef ptrdiff_t _, size = block.size
+    cdef int number = KINDS[kind]
+    cdef void *inputs = np.PyArray_DATA(block)
+    cdef void *outputs = np.PyArray_DATA(values)
+    cdef void *found = np.PyArray_DATA(derivative) if slopes else NULL
     block[:len(x)] = x
-    cpu.apply(KINDS[kind], slope, np.PyArray_DATA(block), np.PyArray_DATA(block),
-              np.PyArray_DATA(derivative) if slopes else NULL, block.size)
-    return derivative[:len(x)] if slopes else block[:len(x)]
+    with nogil:
+        for _ in range(times):
+            cpu.apply(number, slope, inputs, outputs, found, size)
+    return derivative[:len(x)] if slopes else values[:len(x)]
 
 
 def all_within(isa, np.ndarray x, low, high):
@@ -172,32 +178,38 @@ cdef class Matrices:
                     self.cpu.categorical_crossentropy(&self.loss, self.m, &score)
         return score.sum, score.correct
 
-    def step(self, str kernel, double alpha=1.0, double beta=1.0):
+    def step(self, str kernel, double alpha=1.0, double beta=1.0, ptrdiff_t times=1):
         """A whole step of a net of this one layer, with squared error; returns the sum of the loss."""
+        cdef ptrdiff_t _
         cdef net_t net
         cdef score_t score = score_t(0, 0)
         net.cpu, net.n_rows, net.rows, net.loss = self.cpu, 1, &self.row, self.loss
         net.loss.evaluate, net.loss.T = self.cpu.squared_error, np.PyArray_DATA(self.T)
         if kernel == "narrow_step":
             net.loss.n, net.loss.ld = self.m, self.row.ldx
-            self.cpu.narrow_step(&net, self.m, alpha, beta, &score)
+            for _ in range(times):
+                self.cpu.narrow_step(&net, self.m, alpha, beta, &score)
         else:
-            self.cpu.online_step(&net, alpha, beta, &score)
+            for _ in range(times):
+                self.cpu.online_step(&net, alpha, beta, &score)
         return score.sum
 
-    def narrow_gather(self, np.ndarray samples, order=None):
+    def narrow_gather(self, np.ndarray samples, order=None, ptrdiff_t times=1):
         """Bring samples (m, k) into the lanes of X."""
+        cdef ptrdiff_t _
         cdef const ptrdiff_t *indices = NULL
         if order is not None:
             indices = <const ptrdiff_t *> np.PyArray_DATA(order)
-        self.cpu.narrow_gather(
-            np.PyArray_DATA(samples), self.k, indices, self.m, np.PyArray_DATA(self.X), self.row.ldx
-        )
+        for _ in range(times):
+            self.cpu.narrow_gather(
+                np.PyArray_DATA(samples), self.k, indices, self.m, np.PyArray_DATA(self.X), self.row.ldx
+            )
 
 
 LAYER_KERNELS = [
     f"{path}_{passes}" for path in ("dense", "online", "narrow") for passes in ("forward", "backward", "update")
 ]
+STEP_KERNELS = ["online_step", "narrow_step"]
 FINISH_KERNELS = [
     f"{rule}_finish" for rule in (
         "descent", "momentum", "nesterov", "lion", "adam", "amsgrad", "nadam", "adamax", "rmsprop", "adagrad",
