@@ -1,6 +1,7 @@
 """What a network holds, part by part, and that training takes no more."""
 
 import os
+import re
 import subprocess
 import sys
 
@@ -106,6 +107,15 @@ def test_parts_of_optimizers():
     ):
         held = build((20, 40, 3), optimizer).memory
         assert (held["optimizer"], held["gradient"]) == (kept * block, gradient * block)
+
+
+def test_the_summary_lists_them(sequential):
+    net = sequential.like(build((20, 40, 3)))
+    net.fit(np.ones((10, 20)), np.ones((10, 3)), verbose=0)
+    listed = str(net.summary()).rpartition("(")[2]
+    parts = [part.strip() for part in re.findall(r"([a-z ]+) [0-9.]+ K?i?B", listed)]
+    held = [name.replace("_", " ") for name, size in net.memory.items() if size]
+    assert ["parameters", *parts] == held
 
 
 def test_the_twin_tells_what_it_keeps():

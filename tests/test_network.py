@@ -3,7 +3,6 @@
 import copy
 import gc
 import pickle
-import re
 import sys
 import threading
 
@@ -351,12 +350,6 @@ def test_summary_prints_and_returns_a_table(sequential, capsys):
     assert summary.params_bytes == net.params.nbytes == (4 + 7) * 64
     assert summary.workspace_bytes == net.workspace_bytes
     assert summary.memory == net.memory
-    net.fit(X, LABELS, verbose=0)
-    listed = str(net.summary()).rpartition("(")[2]
-    parts = re.findall(r"([a-z ]+) [0-9.]+ K?i?B", listed)
-    assert [part.strip() for part in parts] == [
-        name.replace("_", " ") for name, size in net.memory.items() if size
-    ][1:]
     assert repr(summary) == "Summary(2 layers, 52 parameters)"
 
 
