@@ -34,6 +34,7 @@
  * narrow_gather   to (width, ld) := samples of `width` values, in the order given or as they lie, transposed.
  * online_step, narrow_step
  *                 all of it for a net of dense layers whose batch is in place: forward, loss, backward and update.
+ *                 online_step may begin with the next sample, which must then be the one that comes: see net.h.
  * squared_error, binary_crossentropy, categorical_crossentropy
  *                 add the batch's unscaled loss to the score, write the unscaled D.
  * descent_finish, momentum_finish, nesterov_finish, lion_finish, adam_finish, amsgrad_finish, nadam_finish,
@@ -55,7 +56,7 @@
     X(narrow_backward, (const struct row *, ptrdiff_t m))                                                              \
     X(narrow_update, (const struct row *, ptrdiff_t m, double alpha, double beta))                                     \
     X(narrow_gather, (const void *samples, ptrdiff_t width, const ptrdiff_t *order, ptrdiff_t m, void *to, ptrdiff_t ld)) \
-    X(online_step, (const struct net *, double alpha, double beta, struct score *))                                    \
+    X(online_step, (struct net *, double alpha, double beta, struct score *))                                          \
     X(narrow_step, (const struct net *, ptrdiff_t m, double alpha, double beta, struct score *))                       \
     X(squared_error, (const struct loss *, ptrdiff_t m, struct score *))                                               \
     X(binary_crossentropy, (const struct loss *, ptrdiff_t m, struct score *))                                         \

@@ -14,14 +14,16 @@ INLINE ptrdiff_t whole_blocks(ptrdiff_t m) { return (m + BLOCK - 1) / BLOCK * BL
  * would spend its time on. */
 INLINE void narrow_forward_block(const int wide, const struct row *row)
 {
-    const real *X = row->X, *W = row->W, *b = W + row->k * row->ld;
+    const ptrdiff_t k = row->k, n = row->n, ld = row->ld, ldx = row->ldx; /* a store might change what `row` points to */
+    const int kind = row->act.kind;
+    const real slope = (real)row->act.slope, *X = row->X, *W = row->W, *b = W + k * ld;
     real *Y = row->Y;
-    for (ptrdiff_t j = 0; j < row->n; j++)
-        UNROLL for (int w = 0; w < wide; w++) {
+    for (ptrdiff_t j = 0; j < n; j++, Y += ldx)
+        UNROLL for (int v = 0; v < wide; v++) {
+            const real *w = W + j, *x = X + v * LANES;
             vec z = splat(b[j]);
-            for (ptrdiff_t p = 0; p < row->k; p++)
-                z = v_fma(splat(W[p * row->ld + j]), load(X + p * row->ldx + w * LANES), z);
-            store(Y + j * row->ldx + w * LANES, activate(row->act.kind, (real)row->act.slope, z));
+            for (ptrdiff_t p = 0; p < k; p++, w += ld, x += ldx) z = v_fma(splat(*w), load(x), z);
+            store(Y + v * LANES, activate(kind, slope, z));
         }
     if (is_late(row->act.kind)) activate_runs(row, 0, row->n, row->ldx, wide * LANES);
 }
@@ -49,15 +51,16 @@ static void narrow_forward(const struct row *row, ptrdiff_t m)
 
 INLINE void narrow_backward_block(const int wide, const struct row *row)
 {
-    const real *X = row->X, *W = row->W, *D = row->D;
+    const ptrdiff_t k = row->k, n = row->n, ld = row->ld, ldx = row->ldx;
+    const int kind = row->act_below.kind;
+    const real slope = (real)row->act_below.slope, *X = row->X, *W = row->W, *D = row->D;
     real *Dx = row->Dx;
-    for (ptrdiff_t i = 0; i < row->k; i++)
-        UNROLL for (int w = 0; w < wide; w++) {
-            vec d = splat(0);
-            for (ptrdiff_t p = 0; p < row->n; p++)
-                d = v_fma(splat(W[i * row->ld + p]), load(D + p * row->ldx + w * LANES), d);
-            const vec x = load(X + i * row->ldx + w * LANES);
-            store(Dx + i * row->ldx + w * LANES, derive(row->act_below.kind, (real)row->act_below.slope, x, d));
+    for (ptrdiff_t i = 0; i < k; i++, W += ld, X += ldx, Dx += ldx)
+        UNROLL for (int v = 0; v < wide; v++) {
+            const real *d = D + v * LANES;
+            vec sum = splat(0);
+            for (ptrdiff_t p = 0; p < n; p++, d += ldx) sum = v_fma(splat(W[p]), load(d), sum);
+            store(Dx + v * LANES, derive(kind, slope, load(X + v * LANES), sum));
         }
     if (is_late(row->act_below.kind)) derive_runs(row, 0, row->k, row->ldx, wide * LANES);
 }
@@ -121,42 +124,36 @@ static const int SIDES[] = {4, 2, 1};
 static const dots_function DOT_TILES[3][3] = {
     {IF_24(dots_4x4), dots_4x2, dots_4x1}, {dots_2x4, dots_2x2, dots_2x1}, {dots_1x4, dots_1x2, dots_1x1}};
 
-/* Sum of a block whose lanes from m on are zero: the folds that would only add zeros are left out. */
-INLINE vec few_lanes_sum(const int wide, const vec part[WIDE], ptrdiff_t m)
+/* `count` columns of the target from j on, of which the layer may have fewer: a vector of sums a row. The lanes of D from m
+ * on are zero: folds that would only add zeros are left out. */
+INLINE void narrow_update_columns(const int wide, const int count, const struct row *row, ptrdiff_t j, ptrdiff_t m,
+                                  real alpha, real beta)
 {
-    if (wide > 1) return splat(block_sum(part));
-    vec x = part[0];
-#if LANES >= 16
-    if (m > 8) FOLD(x, 8);
-#endif
-#if LANES >= 8
-    if (m > 4) FOLD(x, 4);
-#endif
-#if LANES >= 4
-    if (m > 2) FOLD(x, 2);
-#endif
-    if (m > 1) FOLD(x, 1);
-    return x;
-}
-
-INLINE real update_one(real alpha, vec sum, real beta, real old)
-{
-    return beta == 0 ? (alpha * sum)[0] : v_fma(splat(alpha), sum, splat(beta * old))[0];
+    const ptrdiff_t k = row->k, n = row->n - j, ld = row->ld, ldx = row->ldx;
+    const real *x = row->X, *D = (const real *)row->D + j * ldx;
+    real *target = (real *)row->target + j;
+    const mask valid = lanes_below(0, n);
+    for (ptrdiff_t i = 0; i <= k; i++, x += ldx, target += ld) {
+        vec sums[16];
+        UNROLL for (int c = 0; c < count; c++) {
+            vec part[WIDE];
+            if (c < n) UNROLL for (int w = 0; w < wide; w++) part[w] = load(x + w * LANES) * load(D + c * ldx + w * LANES);
+            else UNROLL for (int w = 0; w < wide; w++) part[w] = splat(0);
+            sums[c] = block_fold(wide, part);
+        }
+        store(target, accumulate(alpha, v_and(valid, lane_sums(count, sums, m)), beta, target));
+    }
 }
 
 INLINE void narrow_update_block(const int wide, const struct row *row, ptrdiff_t m, real alpha, real beta)
 {
-    const real *X = row->X, *D = row->D;
-    for (ptrdiff_t i = 0; i <= row->k; i++) {
-        real *target = (real *)row->target + i * row->ld;
-        vec x[WIDE];
-        UNROLL for (int w = 0; w < wide; w++) x[w] = load(X + i * row->ldx + w * LANES);
-        for (ptrdiff_t j = 0; j < row->n; j++) {
-            vec part[WIDE];
-            UNROLL for (int w = 0; w < wide; w++) part[w] = x[w] * load(D + j * row->ldx + w * LANES);
-            const vec sum = few_lanes_sum(wide, part, m);
-            target[j] = update_one(alpha, sum, beta, target[j]);
-        }
+    for (ptrdiff_t j = 0; j < row->n; j += LANES) {
+        const ptrdiff_t n = row->n - j;
+        if (n == 1) narrow_update_columns(wide, 1, row, j, m, alpha, beta);
+        else if (n == 2 || LANES == 2) narrow_update_columns(wide, 2, row, j, m, alpha, beta);
+        else if (n <= 4 || LANES == 4) narrow_update_columns(wide, 4, row, j, m, alpha, beta);
+        else if (n <= 8 || LANES == 8) narrow_update_columns(wide, 8, row, j, m, alpha, beta);
+        else narrow_update_columns(wide, 16, row, j, m, alpha, beta);
     }
 }
 

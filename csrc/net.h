@@ -96,6 +96,8 @@ struct net {
     struct loss loss;
     void (*finish)(const struct net *, int thread, int threads); /* a thread's part of an optimiser's finish, or NULL */
     void *optimizer;                                             /* what the finish goes by */
+    const void *next; /* online_step: the next sample's X, if its first product may be taken along; else NULL */
+    int started;      /* online_step: whether Y of the first row is that product already */
 };
 
 #endif

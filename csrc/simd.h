@@ -142,14 +142,20 @@ INLINE void transpose_square(vec x[LANES])
 #undef STAGE
 }
 
+/* The vectors of a 64-byte block of lanes, folded to one. */
+INLINE vec block_fold(const int wide, const vec s[WIDE])
+{
+    vec fold[WIDE];
+    UNROLL for (int w = 0; w < wide; w++) fold[w] = s[w];
+    UNROLL for (int half = wide / 2; half > 0; half /= 2)
+        UNROLL for (int w = 0; w < half; w++) fold[w] += fold[w + half];
+    return fold[0];
+}
+
 /* Sum and maximum of a 64-byte block of lanes, folded by halves: the same tree on every instruction set. */
 INLINE real block_sum(const vec s[WIDE])
 {
-    vec fold[WIDE];
-    UNROLL for (int w = 0; w < WIDE; w++) fold[w] = s[w];
-    UNROLL for (int half = WIDE / 2; half > 0; half /= 2)
-        UNROLL for (int w = 0; w < half; w++) fold[w] += fold[w + half];
-    vec x = fold[0];
+    vec x = block_fold(WIDE, s);
 #if LANES >= 16
     FOLD(x, 8);
 #endif
@@ -160,6 +166,33 @@ INLINE real block_sum(const vec s[WIDE])
     FOLD(x, 2);
 #endif
     FOLD(x, 1);
+    return x[0];
+}
+
+/* The sums of the first `count` vectors, a power of two, each folded by halves as in block_sum: lane l gets that of vector l.
+ * Lanes from count on repeat them. Only the first `used` lanes need be looked at: the others hold zeros. Uses x up. */
+INLINE vec lane_sums(const int count, vec x[], ptrdiff_t used)
+{
+#define STAGE(d)                                                                                                       \
+    if (count > (d))                                                                                                   \
+        UNROLL for (int i = 0; i < (d); i++)                                                                           \
+        {                                                                                                              \
+            EXCHANGE(x[i], x[i + (d)], d);                                                                             \
+            x[i] += x[i + (d)];                                                                                        \
+        }                                                                                                              \
+    else if (used > (d))                                                                                               \
+        UNROLL for (int i = 0; i < count; i++) FOLD(x[i], d);
+#if LANES >= 16
+    STAGE(8)
+#endif
+#if LANES >= 8
+    STAGE(4)
+#endif
+#if LANES >= 4
+    STAGE(2)
+#endif
+    STAGE(1)
+#undef STAGE
     return x[0];
 }
 

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 import fusedelta as fd
 from fusedelta import _cpu
+from fusedelta.training import draw_orders
 
 # An exponential of an exponential overflows
 HIDDEN = [act for act in ELEMENTWISE if act != "exponential"]
@@ -367,3 +368,24 @@ def test_digits_are_learned():
     )
     net.fit(X_train, y_train, epochs=60, batch_size=32, verbose=0)
     assert net.evaluate(X_test, y_test)["accuracy"] >= 0.97
+
+
+@pytest.mark.parametrize("zeros", [0.0, 0.3, 0.9])
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_the_next_sample_may_be_begun_with_an_update(isa, dtype, rng, zeros, shuffle):
+    """One walk over the first weights for an update and the next product: the bits of two."""
+    k, n, m, epochs = 600, 40, 7, 3
+    X = rng.standard_normal((m, k)) * (rng.random((m, k)) >= zeros)
+    y = rng.standard_normal((m, n))
+    layers = [fd.Dense(n, "tanh"), fd.Dense(n)]
+    nets = [
+        fd.Sequential(layers, "mean_squared_error", fd.SGD(0.01), (k,), dtype, seed=3)
+        for _ in range(2)
+    ]
+    losses = nets[0].fit(X, y, epochs, batch_size=1, shuffle=shuffle, verbose=0).loss
+    orders = np.tile(np.arange(m), (epochs, 1))
+    if shuffle:
+        orders = draw_orders(nets[1]._rng_shuffle, epochs, m)
+    steps = [[nets[1].train_step(X[[i]], y[[i]]) for i in order] for order in orders]
+    assert losses == pytest.approx(np.mean(steps, axis=1))
+    np.testing.assert_array_equal(nets[0].params, nets[1].params)

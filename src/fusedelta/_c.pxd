@@ -104,6 +104,8 @@ cdef extern from "net.h" nogil:
         loss_t loss
         void (*finish)(const net_t *, int thread, int threads) noexcept nogil
         void *optimizer
+        const void *next
+        int started
 
 
 cdef extern from "kernels.h" nogil:
@@ -130,7 +132,7 @@ cdef extern from "kernels.h" nogil:
         void (*narrow_update)(const row_t *, ptrdiff_t m, double alpha, double beta) noexcept nogil
         void (*narrow_gather)(const void *samples, ptrdiff_t width, const ptrdiff_t *order, ptrdiff_t m,
                               void *to, ptrdiff_t ld) noexcept nogil
-        void (*online_step)(const net_t *, double alpha, double beta, score_t *) noexcept nogil
+        void (*online_step)(net_t *, double alpha, double beta, score_t *) noexcept nogil
         void (*narrow_step)(const net_t *, ptrdiff_t m, double alpha, double beta, score_t *) noexcept nogil
         void (*squared_error)(const loss_t *, ptrdiff_t m, score_t *) noexcept nogil
         void (*binary_crossentropy)(const loss_t *, ptrdiff_t m, score_t *) noexcept nogil

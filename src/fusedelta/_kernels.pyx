@@ -184,6 +184,7 @@ cdef class Matrices:
         cdef net_t net
         cdef score_t score = score_t(0, 0)
         net.cpu, net.n_rows, net.rows, net.loss = self.cpu, 1, &self.row, self.loss
+        net.finish, net.next, net.started = NULL, NULL, 0
         net.loss.evaluate, net.loss.T = self.cpu.squared_error, np.PyArray_DATA(self.T)
         if kernel == "narrow_step":
             net.loss.n, net.loss.ld = self.m, self.row.ldx

@@ -140,6 +140,7 @@ cdef class Net:
             with nogil:
                 run_epochs(program, &data, batch, epochs, out, &self.trained)
         finally:
+            program.look_ahead(&data, -1)
             self.training = False
             self.release()
 
@@ -370,6 +371,15 @@ cdef class Net:
         busy_release(&self.busy)
 
 
+cdef inline ptrdiff_t next_sample(const data_set *data, ptrdiff_t first, bint last_epoch) noexcept nogil:
+    """The place of the sample after this one, -1 if it is the last. Orders of several epochs lie together."""
+    if first + 1 < data.m:
+        return first + 1
+    if last_epoch:
+        return -1
+    return 0 if data.order == NULL else data.m
+
+
 cdef int run_epochs(Program program, data_set *data, ptrdiff_t batch, ptrdiff_t epochs,
                     double *results, int64_t *trained) except -1 nogil:
     """All batches, `epochs` times; the order moves on by data.m an epoch. results (epochs, 2): loss, accuracy.
@@ -384,6 +394,8 @@ cdef int run_epochs(Program program, data_set *data, ptrdiff_t batch, ptrdiff_t 
         while first < data.m:
             m = min(batch, data.m - first)
             program.stage(data, first, m)
+            if batch == 1:
+                program.look_ahead(data, next_sample(data, first, epoch + 1 == epochs))
             program.step(m, &score)
             if not isfinite(score.sum):
                 return 0

@@ -174,7 +174,7 @@ cdef void narrow_step(const net_t *net, ptrdiff_t m, double alpha, double beta, 
     walk(net, m, net.rows[net.n_rows - 1].n, alpha, beta, score)  # the loss sees its matrix transposed
 
 
-cdef void online_step(const net_t *net, double alpha, double beta, score_t *score) noexcept nogil:
+cdef void online_step(net_t *net, double alpha, double beta, score_t *score) noexcept nogil:
     walk(net, 1, 1, alpha, beta, score)
 
 

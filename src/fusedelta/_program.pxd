@@ -54,6 +54,7 @@ cdef class Program:
     cdef ptrdiff_t k, n, itemsize
     cdef Optimizer optimizer     # the network's: its programs share it
     cdef rule_t *rule            # its
+    cdef bint takes_ahead        # a step of one sample may begin with the next
     cdef double flops            # of one sample, all three passes
     cdef char *block             # of memory
     cdef ptrdiff_t capacity      # samples the memory has room for
@@ -73,6 +74,7 @@ cdef class Program:
     cdef void aim(self, ptrdiff_t offset) noexcept nogil
     cdef void stage(self, data_set *data, ptrdiff_t first, ptrdiff_t m) noexcept nogil
     cdef void place(self, const char *X) noexcept nogil
+    cdef void look_ahead(self, const data_set *data, ptrdiff_t next) noexcept nogil
     cdef void stage_targets(self, const data_set *data, ptrdiff_t first, ptrdiff_t m) noexcept nogil
     cdef int threads_for(self, double flops) noexcept nogil
     cdef void forward(self, ptrdiff_t m, int threads) noexcept nogil

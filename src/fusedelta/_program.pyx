@@ -40,6 +40,10 @@ KINDS = {
 }
 
 
+# From so many bytes of first weights on, which the nearest cache does not hold, one walk over them is better than two.
+cdef ptrdiff_t FAR_AWAY = 32768
+
+
 cdef inline ptrdiff_t round_up(ptrdiff_t size) noexcept nogil:
     return (size + BLOCK_BYTES - 1) // BLOCK_BYTES * BLOCK_BYTES
 
@@ -86,6 +90,7 @@ cdef class Program:
                 self.net.rows[i].ldx = self.net.rows[i - 1].ld
                 self.net.rows[i].act_below = self.net.rows[i - 1].act
         self.k, self.n = self.net.rows[0].k, self.net.rows[last].n
+        self.takes_ahead = self.k * self.net.rows[0].ld * self.itemsize >= FAR_AWAY
         self.output = self.net.loss.act = self.net.rows[last].act
         self.net.loss.n, self.net.loss.ld = self.n, self.net.rows[last].ld
         self.logits = set_loss(&self.net.loss, loss, self.net.cpu)
@@ -253,6 +258,14 @@ cdef class Program:
         """Let the rows read inputs that lie together."""
         self.net.rows[0].X = X
         self.source.scattered = False
+
+    cdef void look_ahead(self, const data_set *data, ptrdiff_t next) noexcept nogil:
+        """Say which sample comes after the one in place, or, with -1, that it is not known."""
+        self.net.next = NULL
+        if next < 0:
+            self.net.started = False
+        elif self.takes_ahead:
+            self.net.next = data.X + (next if data.order == NULL else data.order[next]) * self.k * self.itemsize
 
     cdef void stage_targets(self, const data_set *data, ptrdiff_t first, ptrdiff_t m) noexcept nogil:
         cdef ptrdiff_t i, bytes = self.n * self.itemsize, ld = self.net.loss.ld * self.itemsize
