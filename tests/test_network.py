@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import fusedelta as fd
-from fusedelta import network, training
+from fusedelta import network, sources
 
 X = np.random.default_rng(3).normal(size=(23, 3))
 LABELS = np.arange(23) % 4
@@ -174,7 +174,7 @@ def test_accuracy_of_an_epoch_is_before_its_updates(sequential):
 
 def test_a_shuffled_epoch_takes_every_sample_once_in_the_drawn_order(sequential):
     net, other = classifier(sequential), classifier(sequential)
-    order = training.draw_orders(copy.deepcopy(net._rng_shuffle), 2, len(X))
+    order = sources.draw_orders(copy.deepcopy(net._rng_shuffle), 2, len(X))
     net.fit(X, LABELS, epochs=2, batch_size=5, verbose=0)
     assert sorted(order[0]) == sorted(order[1]) == list(range(23))
     assert (order[0] != order[1]).any()
@@ -187,8 +187,8 @@ def test_a_shuffled_epoch_takes_every_sample_once_in_the_drawn_order(sequential)
 
 def test_orders_do_not_depend_on_how_many_are_drawn_together(rng):
     one_by_one, together = np.random.default_rng(1), np.random.default_rng(1)
-    rows = [training.draw_orders(one_by_one, n, 17) for n in (1, 3, 2)]
-    np.testing.assert_array_equal(np.concatenate(rows), training.draw_orders(together, 6, 17))
+    rows = [sources.draw_orders(one_by_one, n, 17) for n in (1, 3, 2)]
+    np.testing.assert_array_equal(np.concatenate(rows), sources.draw_orders(together, 6, 17))
     assert all(order.dtype == np.intp and order.flags.c_contiguous for order in rows)
 
 
@@ -196,7 +196,7 @@ def test_orders_do_not_depend_on_how_many_are_drawn_together(rng):
 def test_a_fit_is_the_same_however_it_is_cut(sequential, verbose, monkeypatch, capsys):
     whole = classifier(sequential)
     history = whole.fit(X, LABELS, epochs=30, batch_size=4, verbose=0)
-    monkeypatch.setattr(training, "ORDERS_SIZE", 50)
+    monkeypatch.setattr(sources, "ORDERS_SIZE", 50)
     cut = classifier(sequential)
     first = cut.fit(X, LABELS, epochs=11, batch_size=4, verbose=verbose)
     second = cut.fit(X, LABELS, epochs=19, batch_size=4, verbose=verbose)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import fusedelta as fd
-from fusedelta import training
+from fusedelta import sources
 
 X = np.random.default_rng(3).normal(size=(23, 3))
 LABELS = np.arange(23) % 4
@@ -275,6 +275,6 @@ def test_the_epochs_between_two_looks_are_one_call(sequential, monkeypatch):
     net._engine = Spy()
     net.fit(X, LABELS, 1000, 5, verbose=0)
     assert calls == [1000]
-    monkeypatch.setattr(training, "ORDERS_SIZE", 23 * 300)
+    monkeypatch.setattr(sources, "ORDERS_SIZE", 23 * 300)
     net.fit(X, LABELS, 1000, 5, verbose=0, callbacks=fd.LambdaCallback(on_train_end=print))
     assert calls[1:] == [300, 300, 300, 100]

@@ -23,7 +23,7 @@ cdef class Net:
     cdef data_set data(self, object X, object y)
     cdef int predict_rows(self, const char *X, ptrdiff_t m, char *out) except -1
     cdef int forward_threads(self, ptrdiff_t m)
-    cdef void predict_chunks(self, const char *X, ptrdiff_t m, char *out, int threads) noexcept nogil
+    cdef int predict_chunks(self, const char *X, ptrdiff_t m, char *out, int threads) except -1 nogil
     cdef bint of_dtype(self, object array, int ndim)
     cdef bint within(self, object array, double low, double high)
     cdef bint finite(self, object array)

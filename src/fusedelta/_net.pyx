@@ -26,6 +26,7 @@ cdef enum:
 cdef double UNLOCKED_FLOPS = 2e5         # a call with less work keeps the GIL: dropping it costs about 50 ns
 cdef double FLOPS_BETWEEN_SIGNALS = 5e8  # Ctrl-C is looked for this often, a step counting for at least ...
 cdef double FLOPS_OF_A_STEP = 2e3        # ... this much: about 50 ms
+cdef double SAMPLES_OF_AN_UPDATE = 7     # the weights' way through memory in a step, in samples' work
 cdef double WAIT = 5e-5                  # seconds between two looks whether another thread's prediction is done
 cdef double LARGEST_FLOAT = 3.4028234663852886e38
 cdef double LARGEST_DOUBLE = 1.7976931348623157e308
@@ -273,8 +274,9 @@ cdef class Net:
         """Threads for the way forward, a third of a step's work."""
         return self.program.threads_for(self.program.flops / 3 * m)
 
-    cdef void predict_chunks(self, const char *X, ptrdiff_t m, char *out, int threads) noexcept nogil:
+    cdef int predict_chunks(self, const char *X, ptrdiff_t m, char *out, int threads) except -1 nogil:
         cdef ptrdiff_t first = 0, i, m_chunk, bytes = self.n * self.itemsize
+        cdef double work = 0
         cdef const row_t *last = &self.program.net.rows[self.program.net.n_rows - 1]
         while first < m:
             m_chunk = min(PREDICT_ROWS * threads, m - first)
@@ -283,6 +285,8 @@ cdef class Net:
             for i in range(m_chunk):
                 memcpy(out + (first + i) * bytes, <char *> last.Y + i * last.ld * self.itemsize, bytes)
             first += m_chunk
+            look_for_signals(&work, self.program.flops * m_chunk)
+        return 0
 
     def evaluate(self, X, y):
         """Loss and accuracy (nan for a regression) on ready arrays; nothing changes."""
@@ -290,6 +294,7 @@ cdef class Net:
         cdef data_set data = self.data(X, y)
         cdef ptrdiff_t first = 0, at, m
         cdef int threads = self.forward_threads(data.m)
+        cdef double work = 0
         self.acquire()
         try:
             self.program.reserve(min(data.m, PREDICT_ROWS * threads), False, threads)
@@ -304,6 +309,7 @@ cdef class Net:
                         self.program.score_part(&data, first + at, at, min(PREDICT_ROWS, m - at), &score)
                         at += PREDICT_ROWS
                     first += m
+                    look_for_signals(&work, self.program.flops * m)
         finally:
             self.release()
         return self.program.loss(&score, data.m), self.program.accuracy(&score, data.m)
@@ -380,6 +386,16 @@ cdef inline ptrdiff_t next_sample(const data_set *data, ptrdiff_t first, bint la
     return 0 if data.order == NULL else data.m
 
 
+cdef inline int look_for_signals(double *work, double flops) except -1 nogil:
+    """After so much more work; a handler of Ctrl-C raises KeyboardInterrupt."""
+    work[0] += flops + FLOPS_OF_A_STEP
+    if work[0] > FLOPS_BETWEEN_SIGNALS:
+        work[0] = 0
+        with gil:
+            PyErr_CheckSignals()
+    return 0
+
+
 cdef int run_epochs(Program program, data_set *data, ptrdiff_t batch, ptrdiff_t epochs,
                     double *results, int64_t *trained) except -1 nogil:
     """All batches, `epochs` times; the order moves on by data.m an epoch. results (epochs, 2): loss, accuracy.
@@ -401,13 +417,10 @@ cdef int run_epochs(Program program, data_set *data, ptrdiff_t batch, ptrdiff_t 
                 return 0
             trained[0] += 1
             first += m
-            work += program.flops * m + FLOPS_OF_A_STEP
-            if work > FLOPS_BETWEEN_SIGNALS:
-                work = 0
-                with gil:
-                    PyErr_CheckSignals()
-        results[2 * epoch] = program.loss(&score, data.m)
-        results[2 * epoch + 1] = program.accuracy(&score, data.m)
+            if first == data.m:
+                results[2 * epoch] = program.loss(&score, data.m)
+                results[2 * epoch + 1] = program.accuracy(&score, data.m)
+            look_for_signals(&work, program.flops * (m + SAMPLES_OF_AN_UPDATE))
         if data.order != NULL:
             data.order += data.m
     return 0

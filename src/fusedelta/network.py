@@ -14,7 +14,8 @@ from fusedelta.assembly import Assembly
 from fusedelta.diagnostics import Summary, summarize
 from fusedelta.engine import Engine
 from fusedelta.history import History
-from fusedelta.training import Samples, hold_out, train
+from fusedelta.opening import measure_on, open_data
+from fusedelta.training import train
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -74,8 +75,8 @@ class Sequential(Assembly):
 
     def fit(
         self,
-        X: ArrayLike,
-        y: ArrayLike,
+        X: ArrayLike | Iterable[Sequence[ArrayLike]],
+        y: ArrayLike | None = None,
         epochs: int = 1,
         batch_size: int | None = None,
         shuffle: bool = True,
@@ -83,6 +84,7 @@ class Sequential(Assembly):
         *,
         validation_split: float = 0.0,
         validation_data: Sequence[ArrayLike] | None = None,
+        steps_per_epoch: int | None = None,
         callbacks: Callback | Iterable[Callback] | None = None,
         profile: bool = False,
     ) -> History:
@@ -90,12 +92,15 @@ class Sequential(Assembly):
 
         Parameters
         ----------
-        X : array_like of shape (m, k)
+        X : array_like of shape (m, k), or iterable of batches (X, y)
+            Also larger than memory: `fusedelta.sources` tells how data on disk and generators are
+            read.
         y : array_like of shape (m, n), (m,) where n is 1, or (m,) integer labels
-            Labels are for ``sparse_categorical_crossentropy``.
+            Labels are for ``sparse_categorical_crossentropy``. Not with batches.
         epochs : int, default 1
         batch_size : int, optional
-            Samples per update, by default all of them; the last batch may be smaller.
+            Samples per update, by default all of them; the last batch may be smaller. Not with
+            batches.
         shuffle : bool, default True
             Whether each epoch takes the samples in a new random order. The data are not copied.
         verbose : {0, 1, 2}, default 1
@@ -105,6 +110,8 @@ class Sequential(Assembly):
             epoch; in 0 <= validation_split < 1.
         validation_data : tuple (X, y), optional
             Other data to measure after each epoch.
+        steps_per_epoch : int, optional
+            With batches: how many are an epoch; by default all there are.
         callbacks : Callback or list of Callback, optional
             What else is to happen during the training, such as `EarlyStopping`: see
             `fusedelta.callbacks`.
@@ -124,6 +131,8 @@ class Sequential(Assembly):
         DivergenceWarning
             If the loss or a weight became nan or infinite. The network is then as it was after
             the last epoch that was finite throughout, with which the history ends.
+        UserWarning
+            If the batches ended before the last epoch did; the training ends with them.
 
         Raises
         ------
@@ -138,15 +147,13 @@ class Sequential(Assembly):
         batch_size = None if batch_size is None else validation.integer("batch_size", batch_size)
         profile = validation.boolean("profile", profile)
         with self._only_fit(), self._profiled(profile):
-            X, y = self._prepare.pair(X, y)
-            prepare = self._preparation(X.shape[1])
-            X, y, held_out = hold_out(prepare, X, y, validation_split, validation_data)
+            data = open_data(
+                *(self, X, y, epochs, batch_size, shuffle, steps_per_epoch),
+                *(validation_split, validation_data),
+            )
             if not self._rows:
-                self._build(X.shape[1])
-            batch_size = min(batch_size or len(X), len(X))
-            rng = self._rng_shuffle if shuffle and batch_size < len(X) else None
-            samples = Samples(X, y, batch_size, rng)
-            history = train(self, samples, epochs, held_out, callbacks, verbose)
+                self._build(data.n_inputs)
+            history = train(self, data.source, epochs, data.measure, callbacks, verbose)
         if profile and verbose:
             progress.show(self.profile_)
         return history
@@ -164,6 +171,22 @@ class Sequential(Assembly):
     def _profiled(self, wanted: bool) -> Iterator[None]:
         with profiling.profile(self) if wanted else nullcontext() as self.profile_:
             yield
+
+    def partial_fit(self, X: ArrayLike, y: ArrayLike, *, batch_size: int | None = None) -> Self:
+        """Go on training with one pass over data that have come, in the order that they have.
+
+        Parameters
+        ----------
+        X, y, batch_size
+            As for `fit`.
+
+        Returns
+        -------
+        self : Sequential
+            `history` has the figures.
+        """
+        self.fit(X, y, 1, batch_size, shuffle=False, verbose=0)
+        return self
 
     def train_step(self, X: ArrayLike, y: ArrayLike) -> float:
         """One update with all of X as the batch.
@@ -277,7 +300,7 @@ class Sequential(Assembly):
         figures : dict
             ``{"loss": float}`` or ``{"loss": float, "accuracy": float}``.
         """
-        loss, accuracy = self._engine.evaluate(*self.prepare(X, y))
+        loss, accuracy = measure_on(self._prepare, self._loss, X, y)(self._engine)
         return {"loss": loss, "accuracy": accuracy} if self.is_classification else {"loss": loss}
 
     def gradients(self, X: ArrayLike, y: ArrayLike) -> tuple[float, list[np.ndarray]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -109,7 +109,7 @@ class Progress:
         return line
 
 
-def named(result: np.ndarray, prefix: str = "") -> dict[str, float]:
+def named(result: Sequence[float] | np.ndarray, prefix: str = "") -> dict[str, float]:
     """Loss, and accuracy if it is not nan, by their names."""
     loss, accuracy = map(float, result)
     logs = {f"{prefix}loss": loss}

@@ -1,0 +1,186 @@
+"""What `fit` is given, checked: where its samples come from, and what it measures them on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+import numpy as np
+
+from fusedelta import sources, validation
+from fusedelta.sources import Batches, Rows, Samples
+
+if TYPE_CHECKING:
+    from fusedelta.engine import Engine
+    from fusedelta.losses import Loss
+    from fusedelta.network import Sequential
+    from fusedelta.validation import Prepare
+
+__all__ = ["Data", "Measure", "measure_on", "open_data"]
+
+#: ``measure(engine)`` gives loss and accuracy on some data.
+Measure: TypeAlias = "Callable[[Engine], Sequence[float]]"
+
+
+class Data(NamedTuple):
+    """What a fit trains on, and what it measures after each epoch."""
+
+    source: Samples | Rows | Batches
+    measure: Measure | None
+    n_inputs: int
+
+
+def open_data(
+    net: Sequential,
+    X: Any,
+    y: Any,
+    epochs: int,
+    batch_size: int | None,
+    shuffle: bool,
+    steps_per_epoch: int | None,
+    validation_split: float,
+    validation_data: Any,
+) -> Data:
+    """Check what `fit` is given; parameters as for `fusedelta.Sequential.fit`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If anything is wrong, as far as that can be known before the training.
+    """
+    part = validation.number("validation_split", validation_split, minimum=0, below=1)
+    if part and validation_data is not None:
+        raise ValueError("validation_split: expected it without validation_data, got both")
+    if y is None:
+        data = _open_batches(net, X, epochs, batch_size, steps_per_epoch, part)
+    else:
+        if steps_per_epoch is not None:
+            raise ValueError("steps_per_epoch: expected it only with batches, got it with y")
+        rng = net._rng_shuffle if shuffle else None
+        data = _open_arrays(net, X, y, batch_size, rng, part)
+    if validation_data is None:
+        return data
+    held_out = _given(net._preparation(data.n_inputs), net._loss, validation_data)
+    return data._replace(measure=held_out)
+
+
+def measure_on(prepare: Prepare, loss: Loss, X: Any, y: Any) -> Measure:
+    """Loss and accuracy on data in memory or on disk.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the data are wrong; what is on disk is looked at when it is measured.
+    """
+    if not _is_large(X, prepare):
+        X, y = prepare.pair(X, y)
+        return lambda engine: engine.evaluate(X, y)
+    rows = Rows(*_checked(X, y, prepare), 0, len(X), 1, None, prepare)
+    return lambda engine: rows.evaluate(engine, loss)
+
+
+def _open_batches(
+    net: Sequential,
+    batches: Any,
+    epochs: int,
+    batch_size: int | None,
+    steps: int | None,
+    part: float,
+) -> Data:
+    if isinstance(batches, np.ndarray | str | bytes | dict) or not isinstance(batches, Iterable):
+        raise TypeError(
+            "y: expected targets, or batches (X, y) instead of X; "
+            f"got X={validation.shown(batches)} alone"
+        )
+    if batch_size is not None:
+        raise ValueError("batch_size: expected none with batches, which have their own sizes")
+    if part:
+        raise ValueError(
+            "validation_split: expected arrays with it; got batches, for which "
+            "validation_data can be given"
+        )
+    if steps is not None:
+        steps = validation.integer("steps_per_epoch", steps)
+    source = Batches(batches, steps, epochs, net._prepare)
+    return Data(source, None, source.n_inputs)
+
+
+def _open_arrays(
+    net: Sequential,
+    X: Any,
+    y: Any,
+    batch_size: int | None,
+    rng: np.random.Generator | None,
+    part: float,
+) -> Data:
+    if _is_large(X, net._prepare):
+        return _open_rows(net, X, y, batch_size, rng, part)
+    X, y = net._prepare.pair(X, y)
+    m = _cut(len(X), part)
+    batch_size = min(batch_size or m, m)
+    source = Samples(X[:m], y[:m], batch_size, rng if batch_size < m else None)
+    held_out = (lambda engine: engine.evaluate(X[m:], y[m:])) if part else None
+    return Data(source, held_out, X.shape[1])
+
+
+def _open_rows(
+    net: Sequential,
+    X: Any,
+    y: Any,
+    batch_size: int | None,
+    rng: np.random.Generator | None,
+    part: float,
+) -> Data:
+    if batch_size is None:
+        raise ValueError(
+            "batch_size: expected an integer with data on disk, which are too large for one batch"
+        )
+    X, y = _checked(X, y, net._prepare)
+    m, n_inputs = X.shape
+    prepare = net._preparation(n_inputs)
+    cut = _cut(m, part)
+    source = Rows(X, y, 0, cut, min(batch_size, cut), rng, prepare)
+    if not part:
+        return Data(source, None, n_inputs)
+    rows = Rows(X, y, cut, m, 1, None, prepare)
+    return Data(source, lambda engine: rows.evaluate(engine, net._loss), n_inputs)
+
+
+def _is_large(X: Any, prepare: Prepare) -> bool:
+    """Whether data are on disk and must not come into memory as a whole."""
+    return (
+        sources.is_on_disk(X) and math.prod(X.shape) * prepare.dtype.itemsize > sources.CHUNK_BYTES
+    )
+
+
+def _checked(X: Any, y: Any, prepare: Prepare) -> tuple[Any, Any]:
+    """Data on disk, of which the first row and the shapes are right."""
+    y = y if sources.is_on_disk(y) else np.asarray(y)
+    if len(X.shape) != 2:
+        raise ValueError(f"X: expected shape (samples, features), got {X.shape}")
+    if len(y.shape) == 0 or y.shape[0] != X.shape[0]:
+        raise ValueError(
+            f"y: expected as many targets as X has samples, {X.shape[0]}, got shape {y.shape}"
+        )
+    prepare.pair(X[:1], y[:1])
+    return X, y
+
+
+def _cut(m: int, part: float) -> int:
+    """How many of m samples are trained on if the last part is held out."""
+    cut = int(m * (1 - part) + 1e-9)  # 10 * (1 - 0.9) is less than 1
+    if part and cut in (0, m):
+        raise ValueError(
+            f"validation_split: expected samples on both sides, got {part} of {m} samples"
+        )
+    return cut
+
+
+def _given(prepare: Prepare, loss: Loss, data: Any) -> Measure:
+    if not isinstance(data, tuple | list) or len(data) != 2:
+        raise TypeError(f"validation_data: expected a tuple (X, y), got {validation.shown(data)}")
+    try:
+        return measure_on(prepare, loss, *data)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"validation_data: {error}") from None

@@ -1,0 +1,386 @@
+"""What `fit` trains on: arrays, data on disk that are larger than memory, or batches that come.
+
+**Arrays** are checked and converted once; then the compiled core takes whole epochs.
+
+>>> import numpy as np, fusedelta as fd
+>>> X = np.random.default_rng(0).normal(size=(1000, 4)).astype(np.float32)
+>>> y = X[:, :1] * X[:, 1:2]
+>>> def net():
+...     return fd.Sequential([fd.Dense(16, "tanh"), fd.Dense(1)], "mean_squared_error", seed=0)
+>>> history = net().fit(X, y, epochs=3, batch_size=50, verbose=0)
+
+**Data on disk**: a `numpy.memmap` (what ``numpy.load(path, mmap_mode="r")`` returns), or a data set
+of h5py or zarr. More than 32 MiB of them are never in memory as a whole: each epoch reads all once,
+checks and converts 32 MiB at a time, and reads on while it trains. With `shuffle` the order is not
+quite random, because disks are far slower here and there than in a row: blocks of rows that lie
+together (1 MiB) come in random order, and the rows of some 32 of them are shuffled among each
+other. That also mixes what is sorted, classes one after another for instance, if there are many
+blocks. With ``shuffle=False`` the weights are those of the same data in memory, to the last bit.
+
+>>> import os, tempfile
+>>> folder = tempfile.TemporaryDirectory()
+>>> path = os.path.join(folder.name, "X.npy")
+>>> table = np.lib.format.open_memmap(path, "w+", np.float32, (3_000_000, 5))  # 60 MB
+>>> for start in range(0, len(table), 1000):
+...     table[start : start + 1000] = np.hstack([X, y])
+>>> table = np.load(path, mmap_mode="r")
+>>> history = net().fit(table[:, :4], table[:, 4], batch_size=1000, verbose=0)
+>>> del table
+>>> folder.cleanup()
+
+**Batches**: any iterable of pairs ``(X, y)``, such as a list, a PyTorch DataLoader or a generator;
+each pair is one step. An iterable that can be gone through again, which a generator cannot, is gone
+through once an epoch. With `steps_per_epoch` an epoch is so many steps, and the next one goes on
+where it ended; what never ends needs it.
+
+>>> def batches(rng):
+...     while True:
+...         X = rng.normal(size=(50, 4))
+...         yield X, X[:, 0] * X[:, 1]
+>>> endless = batches(np.random.default_rng(0))
+>>> history = net().fit(endless, epochs=3, steps_per_epoch=20, verbose=0)
+
+An error in a chunk or a batch (a shape, nan) is raised before the weights move for it; those before
+it have moved them. `fusedelta.Sequential.partial_fit` is one pass over what there is at the moment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Iterator, Sequence, Sized
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from itertools import chain
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+import numpy as np
+
+from fusedelta import validation
+
+if TYPE_CHECKING:
+    from fusedelta.engine import Engine
+    from fusedelta.losses import Loss
+    from fusedelta.validation import Prepare
+
+__all__ = ["Batches", "Piece", "Rows", "Samples", "Source", "Tally", "draw_orders", "is_on_disk"]
+
+#: Random orders are drawn for several epochs at a time, up to so many indices of samples.
+ORDERS_SIZE = 65536
+
+#: Data on disk come into memory so many bytes at a time; smaller data do as a whole.
+CHUNK_BYTES = 32 * 2**20
+
+#: With shuffling they are read from random places, so many bytes at each.
+BLOCK_BYTES = 2**20
+
+
+END = object()  # of an iterator
+
+
+class Piece(NamedTuple):
+    """Ready arrays that make one or more whole steps of an epoch.
+
+    Attributes
+    ----------
+    X, y : ndarray
+    order : None or ndarray of intp, shape (1, samples)
+        Which rows in which order; None: all, as they lie.
+    batch_size : int
+    """
+
+    X: np.ndarray
+    y: np.ndarray
+    order: np.ndarray | None
+    batch_size: int
+
+    @property
+    def m(self) -> int:
+        """Number of samples."""
+        return len(self.X) if self.order is None else self.order.shape[1]
+
+    @property
+    def steps(self) -> int:
+        """Number of batches."""
+        return -(-self.m // self.batch_size)
+
+    def train(self, engine: Engine, result: np.ndarray) -> int:
+        """All its steps; how many had a finite loss."""
+        engine.train(self.X, self.y, self.batch_size, self.order, result)
+        return engine.trained
+
+    def batches(self) -> Iterator[Piece]:
+        """The same step by step."""
+        for first in range(0, self.m, self.batch_size):
+            batch = slice(first, first + self.batch_size)
+            if self.order is None:
+                yield self._replace(X=self.X[batch], y=self.y[batch])
+            else:
+                yield self._replace(order=np.ascontiguousarray(self.order[:, batch]))
+
+
+class Samples:
+    """Samples in memory.
+
+    Every source has `steps` of an epoch (None: not known), `most_epochs` that may be trained in one
+    call (None: any number), and `shortage`: what was missing, if the samples did not last.
+
+    Parameters
+    ----------
+    X, y : ndarray
+        Ready arrays.
+    batch_size : int
+    rng : Generator or None
+        Draws the orders of the samples; None: they are taken as they lie.
+    """
+
+    shortage: str | None = None
+
+    def __init__(
+        self, X: np.ndarray, y: np.ndarray, batch_size: int, rng: np.random.Generator | None
+    ) -> None:
+        self._X, self._y, self._batch_size, self._rng = X, y, batch_size, rng
+        self.steps: int = -(-len(X) // batch_size)
+        self.most_epochs: int | None = None if rng is None else max(1, ORDERS_SIZE // len(X))
+
+    def train(self, engine: Engine, results: np.ndarray) -> None:
+        """The next epochs, as many as there are results to fill, in one call of the engine."""
+        engine.train(self._X, self._y, self._batch_size, self._orders(len(results)), results)
+
+    def pieces(self) -> Generator[Piece]:
+        """The next epoch, in one piece."""
+        yield Piece(self._X, self._y, self._orders(1), self._batch_size)
+
+    def _orders(self, epochs: int) -> np.ndarray | None:
+        return None if self._rng is None else draw_orders(self._rng, epochs, len(self._X))
+
+
+class Rows:
+    """Rows on disk, some at a time in memory.
+
+    Parameters
+    ----------
+    X, y : array_like
+        Anything with a shape that gives rows by slices; y may be in memory.
+    first, last : int
+        The rows to use: first .. last - 1.
+    batch_size : int
+    rng : Generator or None
+        Draws the order of blocks, and of rows in memory; None: as they lie.
+    prepare : Prepare
+    """
+
+    shortage: str | None = None
+    most_epochs: int | None = 1
+
+    def __init__(
+        self,
+        X: Any,
+        y: Any,
+        first: int,
+        last: int,
+        batch_size: int,
+        rng: np.random.Generator | None,
+        prepare: Prepare,
+    ) -> None:
+        self._X, self._y, self._first, self._last = X, y, first, last
+        self._batch_size, self._rng, self._prepare = batch_size, rng, prepare
+        self.steps = -(-(last - first) // batch_size)
+        row_bytes = X.shape[1] * prepare.dtype.itemsize
+        self._chunk = max(1, CHUNK_BYTES // row_bytes // batch_size) * batch_size
+        self._block = max(1, BLOCK_BYTES // row_bytes)
+
+    def pieces(self) -> Generator[Piece]:
+        """The next epoch, in chunks of whole batches; one is read ahead."""
+        return read_ahead(self._read())
+
+    def _read(self) -> Iterator[Piece]:
+        for ranges in self._chunks():
+            X, y = self._load(ranges)
+            order = None if self._rng is None else draw_orders(self._rng, 1, len(X))
+            yield Piece(X, y, order, self._batch_size)
+
+    def _chunks(self) -> Iterator[list[tuple[int, int]]]:
+        """Ranges of rows that are together in memory; all chunks but the last are equally large."""
+        chunk: list[tuple[int, int]] = []
+        room = self._chunk
+        for first, last in self._blocks():
+            while last - first >= room:
+                yield [*chunk, (first, first + room)]
+                first, chunk, room = first + room, [], self._chunk
+            if first < last:
+                chunk.append((first, last))
+                room -= last - first
+        if chunk:
+            yield chunk
+
+    def _blocks(self) -> Iterator[tuple[int, int]]:
+        if self._rng is None:
+            yield self._first, self._last
+            return
+        starts = np.arange(self._first, self._last, self._block)
+        for start in self._rng.permutation(starts).tolist():
+            yield start, min(start + self._block, self._last)
+
+    def _load(self, ranges: list[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
+        parts = [self._part(*part) for part in ranges]
+        if len(parts) == 1:
+            return parts[0]
+        X, y = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+        return X, y
+
+    def _part(self, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
+        try:
+            return self._prepare.pair(self._X[first:last], self._y[first:last])
+        except ValueError as error:
+            raise ValueError(f"rows {first} to {last - 1}, counted from 0 there: {error}") from None
+
+    def evaluate(self, engine: Engine, loss: Loss) -> tuple[float, float]:
+        """Loss and accuracy of all rows."""
+        tally = Tally(loss)
+        for X, y, _, _ in self.pieces():
+            tally.add(engine.evaluate(X, y), len(X))
+        return tally.means
+
+
+class Batches:
+    """Batches that come from an iterable, one a step.
+
+    Parameters
+    ----------
+    batches : iterable of (X, y)
+    steps : int or None
+        Steps of an epoch; None: as many as there are.
+    epochs : int
+        So many epochs are wanted.
+    prepare : Prepare
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the first batch is wrong, or the batches cannot be enough.
+
+    Attributes
+    ----------
+    n_inputs : int
+        Features of the first batch.
+    """
+
+    most_epochs: int | None = 1
+
+    def __init__(
+        self, batches: Iterable[Any], steps: int | None, epochs: int, prepare: Prepare
+    ) -> None:
+        items = iter(batches)
+        self._batches, self._limit, self._prepare = batches, steps, prepare
+        self._can_restart = items is not batches
+        if not (self._can_restart or steps or epochs == 1):
+            raise ValueError(
+                f"epochs: expected 1 for an iterator, which ends after one, got {epochs}; give it "
+                "steps_per_epoch, or an iterable that can be gone through again"
+            )
+        first = next(items, END)
+        if first is END:
+            raise ValueError("X: expected at least one batch (X, y), got none")
+        self.n_inputs = self._ready(first, 0)[0].shape[1]
+        self._prepare = replace(prepare, n_inputs=self.n_inputs)
+        self._items: Iterator[Any] | None = chain([first], items)
+        self.steps = len(batches) if steps is None and isinstance(batches, Sized) else steps
+        self.shortage: str | None = None
+
+    def pieces(self) -> Generator[Piece]:
+        """The next epoch, batch by batch."""
+        step = 0
+        while step != self._limit:
+            batch = self._next()
+            if batch is END:
+                break
+            X, y = self._ready(batch, step)
+            yield Piece(X, y, None, len(X))
+            step += 1
+        if self._limit is None:
+            self._items = None
+        if step < (self._limit or 1):
+            self.shortage = f"the batches ended after {step} of {self._limit or 'all'} steps"
+
+    def _next(self) -> Any:
+        """The next batch or, at the end of an epoch without a limit and of all there is, `END`."""
+        if self._items is None:
+            self._items = iter(self._batches)
+        batch = next(self._items, END)
+        if batch is END and self._limit is not None and self._can_restart:
+            self._items = iter(self._batches)
+            batch = next(self._items, END)
+        return batch
+
+    def _ready(self, batch: Any, step: int) -> tuple[np.ndarray, np.ndarray]:
+        if not isinstance(batch, tuple | list) or len(batch) != 2:
+            raise TypeError(
+                f"X: expected batches that are tuples (X, y), got {validation.shown(batch)} "
+                f"as batch {step + 1}"
+            )
+        try:
+            return self._prepare.pair(*batch)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"batch {step + 1}: {error}") from None
+
+
+#: Where the samples of a fit come from.
+Source: TypeAlias = Samples | Rows | Batches
+
+
+class Tally:
+    """Loss and accuracy of several batches together.
+
+    Parameters
+    ----------
+    loss : Loss
+        Says whether losses are means or sums.
+    """
+
+    def __init__(self, loss: Loss) -> None:
+        self._normalizer = loss.normalizer
+        self._sum = self._hits = 0.0
+        self.m = 0
+
+    def add(self, result: Sequence[float] | np.ndarray, m: int) -> None:
+        """Count the loss and accuracy of m samples."""
+        self._sum += result[0] * self._normalizer(m, 1)
+        self._hits += result[1] * m
+        self.m += m
+
+    @property
+    def means(self) -> tuple[float, float]:
+        """Loss and accuracy of all of them."""
+        return self._sum / self._normalizer(self.m, 1), self._hits / self.m
+
+
+def is_on_disk(data: Any) -> bool:
+    """Whether an array lies in a file: a memmap, or a data set of h5py or zarr."""
+    if isinstance(data, np.memmap):
+        return True
+    wanted = ("shape", "dtype", "chunks", "__getitem__")
+    return not isinstance(data, np.ndarray) and all(hasattr(data, name) for name in wanted)
+
+
+def read_ahead(pieces: Iterator[Piece]) -> Generator[Piece]:
+    """The same pieces; while one is in use, a thread makes the next."""
+    with ThreadPoolExecutor(1, "fusedelta-reader") as reader:
+        future = reader.submit(next, pieces, None)
+        while (piece := future.result()) is not None:
+            future = reader.submit(next, pieces, None)
+            yield piece
+
+
+def draw_orders(rng: np.random.Generator, epochs: int, m: int) -> np.ndarray:
+    """Random orders of m samples, one a row: the same whether drawn together or one by one.
+
+    Parameters
+    ----------
+    rng : Generator
+    epochs, m : int
+
+    Returns
+    -------
+    orders : ndarray of shape (epochs, m), intp, C-contiguous
+        Each row a permutation of 0 to m - 1.
+    """
+    return rng.permuted(np.tile(np.arange(m, dtype=np.intp), (epochs, 1)), axis=1)

@@ -1,0 +1,88 @@
+"""Ctrl-C, as a real signal to a process of its own."""
+
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+SCRIPT = """
+import sys, time
+import numpy as np
+import fusedelta as fd
+
+sizes, m, batch_size, optimizer, action = {arguments!r}
+
+def build():
+    layers = [fd.Dense(n, "tanh") for n in sizes[1:-1]] + [fd.Dense(sizes[-1])]
+    rules = {{"sgd": fd.SGD(1e-4), "adam": fd.Adam(1e-6)}}
+    return fd.Sequential(layers, "mean_squared_error", rules[optimizer], sizes[:1], seed=1)
+
+rng = np.random.default_rng(0)
+X, y = (rng.standard_normal((m, n)).astype(np.float32) for n in (sizes[0], sizes[-1]))
+net = build()
+print("ready", flush=True)
+try:
+    if action == "fit":
+        net.fit(X, y, 10**7, batch_size, shuffle=False, verbose=0)
+    elif action == "callbacks":
+        net.fit(X, y, 10**7, batch_size, False, 0, validation_split=0.5, callbacks=fd.Callback())
+    elif action == "batches":
+        data = [(X[i : i + batch_size], y[i : i + batch_size]) for i in range(0, m, batch_size)]
+        net.fit(data, epochs=10**7, verbose=0)
+    else:
+        while True:
+            getattr(net, action)(*((X, y) if action == "evaluate" else (X,)))
+except KeyboardInterrupt:
+    print(time.monotonic())
+
+epochs = 0 if net.history is None else len(net.history)
+other = build()
+if action == "callbacks":
+    X, y = X[: m // 2], y[: m // 2]
+if epochs:
+    expected = other.fit(X, y, epochs, batch_size, shuffle=False, verbose=0)
+    np.testing.assert_allclose(net.history.loss, expected.loss, rtol=1e-14)
+    assert np.isfinite(net.history.loss).all()
+for start in range(0, len(X), batch_size):
+    if (net.params == other.params).all():
+        break
+    other.train_step(X[start : start + batch_size], y[start : start + batch_size])
+np.testing.assert_array_equal(net.params, other.params)
+np.testing.assert_equal(net.optimizer_state, other.optimizer_state)
+net.fit(X, y, 1, batch_size, verbose=0)
+print("sound", epochs)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no SIGINT to one process")
+@pytest.mark.parametrize(
+    ("sizes", "m", "batch_size", "optimizer", "action"),
+    [
+        ((2, 2, 1), 4, 4, "sgd", "fit"),
+        ((2, 20, 1), 400, 1, "adam", "fit"),
+        ((512, 1024, 1024, 8), 512, 64, "sgd", "fit"),
+        ((512, 1024, 1024, 8), 16, 1, "adam", "fit"),
+        ((2, 20, 1), 400, 10, "sgd", "callbacks"),
+        ((64, 256, 1), 400, 10, "adam", "batches"),
+        ((256, 1024, 8), 40_000, 100, "sgd", "evaluate"),
+        ((256, 1024, 8), 40_000, 100, "sgd", "predict"),
+    ],
+)
+def test_ctrl_c(sizes, m, batch_size, optimizer, action):
+    """It comes through at once; the weights are those of a whole step, the history is kept."""
+    script = SCRIPT.format(arguments=(sizes, m, batch_size, optimizer, action))
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(0.3)
+        sent = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    caught, verdict = output.splitlines()
+    assert verdict.startswith("sound ")
+    if sys.platform == "linux":  # where the clock is the same for both
+        assert float(caught) - sent < 1.5  # 0.1 on a machine that is not busy
