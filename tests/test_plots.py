@@ -84,6 +84,17 @@ def test_history_has_a_panel_for_each_figure(plane, regression, tmp_path):
     assert heights == [600, 1200]
 
 
+def test_validation_is_drawn_beside_the_training(tmp_path):
+    results = np.array([[1.0, 0.5], [0.5, 0.75], [0.2, 0.9]])
+    history = fd.History(results, True, 1.5 * results)
+    plots.draw_history(history, tmp_path / "curve.png", "curve")
+    image = imread(tmp_path / "curve.png")
+    assert image.shape[:2] == (1200, 1000)
+    for panel in (image[:600], image[600:]):
+        assert 0.002 < share(panel, plots.ORANGE) < 0.1
+        assert 0.003 < share(panel, plots.INK) < 0.1
+
+
 def test_history_of_one_epoch_is_visible(tmp_path):
     shares = []
     for values in ([1.0], [np.nan]):  # nothing can be drawn for nan

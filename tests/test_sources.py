@@ -156,8 +156,8 @@ def test_an_epoch_without_batches(sequential):
 @pytest.mark.parametrize(
     ("X", "options", "error", "message"),
     [
-        (X, {}, TypeError, "y: expected targets, or batches .*; got X=an array of shape"),
-        (3, {}, TypeError, r"y: expected targets, or batches .*; got X=3 \(int\) alone"),
+        (X, {}, TypeError, "y: expected real numbers, got None .*; X alone would"),
+        (3, {}, TypeError, "y: expected real numbers, got None .*; X alone would"),
         ([], {}, ValueError, r"X: expected at least one batch \(X, y\), got none"),
         ([X], {}, TypeError, r"X: expected batches that are tuples .* as batch 1"),
         ([(X, LABELS, X)], {}, TypeError, r"X: expected batches that are tuples \(X, y\)"),
@@ -301,6 +301,19 @@ def test_validation_on_disk(sequential, small_chunks):
     history = net.fit(X, LABELS, verbose=0, validation_data=(Store(X), Store(LABELS)))
     assert history.val_loss[0] == pytest.approx(net.evaluate(X, LABELS)["loss"], rel=1e-6)
     assert net.evaluate(Store(X), LABELS) == pytest.approx(net.evaluate(X, LABELS), rel=1e-6)
+
+
+def test_predictions_for_data_on_disk(sequential, small_chunks):
+    net = classifier(sequential)
+    out = np.empty((230, 4), np.float32)
+    assert net.predict(Store(X), out=out) is out
+    np.testing.assert_allclose(out, net.predict(X), rtol=1e-6)
+    np.testing.assert_array_equal(net.predict(Store(X)), out)
+    np.testing.assert_array_equal(net.predict_classes(Store(X)), net.predict_classes(X))
+    with pytest.raises(ValueError, match=r"out: expected a C-contiguous, .* got shape \(230, 3\)"):
+        net.predict(Store(X), out=out[:, :3])
+    with pytest.raises(ValueError, match=r"X: expected shape \(samples, 3\), got"):
+        net.predict(Store(X[:, :2]))
 
 
 def test_a_wrong_row_on_disk(sequential, small_chunks):

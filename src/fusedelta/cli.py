@@ -16,6 +16,7 @@ EXAMPLES = """\
 examples:
   fusedelta train --dataset digits --hidden 64,64 --save model.npz
   fusedelta train flowers.csv --target species --hidden 32 --epochs 200 --plot curve.png
+  fusedelta train flowers.csv --optimizer adam --epochs 1000 --early-stopping 20
   fusedelta predict model.npz new_flowers.csv --proba --output predicted.csv
   fusedelta demo spiral --plot spiral.png
   fusedelta compare
@@ -116,7 +117,7 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
         help="by default texts and few-valued integers are classes, other numbers quantities",
     )
     data.add_argument(
-        "--validation",
+        *("--validation-split", "--validation"),
         metavar="PART",
         type=float,
         default=0.2,
@@ -148,14 +149,36 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
         "--optimizer",
         choices=tabular.OPTIMIZERS,
         default="sgd",
-        help="plain descent, the same with momentum 0.9, or Adam (default: %(default)s)",
+        help="momentum is sgd with 0.9 of it (default: %(default)s)",
     )
-    training.add_argument("--lr", type=float, help="learning rate (default: 0.05, with adam 0.001)")
+    training.add_argument(
+        *("--learning-rate", "--lr"),
+        type=float,
+        metavar="RATE",
+        help="default: sgd 0.05, the others their own",
+    )
+    training.add_argument("--momentum", type=float, metavar="PART", help="of sgd and rmsprop")
+    training.add_argument(
+        "--weight-decay", type=float, metavar="RATE", help="decoupled decay of the weights"
+    )
+    training.add_argument(
+        "--early-stopping",
+        type=int,
+        nargs="?",
+        const=10,
+        metavar="PATIENCE",
+        help="end when the held-out rows' loss has not improved for so many epochs (%(const)s), "
+        "with the weights that were best",
+    )
     training.add_argument(
         "--seed", type=int, default=0, help="of split, weights and shuffles (default: %(default)s)"
     )
     output = parser.add_argument_group("output")
     output.add_argument("--save", metavar="FILE", help="model: .npz or .safetensors")
+    output.add_argument(
+        "--checkpoint", metavar="FILE", help="model after each epoch that is the best so far"
+    )
+    output.add_argument("--csv-log", metavar="FILE", help="figures of each epoch")
     output.add_argument("--plot", metavar="FILE", help="learning curve: .png, .pdf or .svg")
     output.add_argument("--quiet", action="store_true", help="no progress")
     output.add_argument("--profile", action="store_true", help="time of each layer and pass")

@@ -30,13 +30,18 @@ def train(options: Namespace) -> None:
     table, target = _training_table(options)
     task = options.task or detect_task(table, target)
     labels = np.array(table.texts(target)) if task == "classification" else np.zeros(len(table))
-    rows, held_out = split_rows(labels, options.validation, options.seed)
+    rows, held_out = split_rows(labels, options.validation_split, options.seed)
     encoding = Encoding.fit(table, target, task, rows)
     model = TableModel.build(
         encoding,
         options.hidden,
         options.activation,
-        make_optimizer(options.optimizer, options.lr),
+        make_optimizer(
+            options.optimizer,
+            learning_rate=options.learning_rate,
+            momentum=options.momentum,
+            weight_decay=options.weight_decay,
+        ),
         dtype=options.dtype,
         seed=options.seed,
     )
@@ -48,19 +53,7 @@ def train(options: Namespace) -> None:
     show(_describe(table, model, options))
     if not options.quiet:
         show("")
-    verbose = 0 if options.quiet else 1
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", fd.DivergenceWarning)  # it is an error here
-        history = model.net.fit(
-            *parts["train"],
-            options.epochs,
-            options.batch_size,
-            verbose=verbose,
-            profile=options.profile,
-        )
-    if options.profile and not verbose:
-        show(model.net.profile_)
-    _check_converged(history, model.net.optimizer.learning_rate)
+    history = _fit(model.net, parts, options)
     show(_figures(model, parts))
     if options.save:
         model.save(options.save)
@@ -171,12 +164,49 @@ def _check_outputs(model: TableModel, options: Namespace) -> None:
             model.save(Path(options.save).name)
 
 
-def _check_converged(history: fd.History, learning_rate: float) -> None:
+def _fit(net: fd.Sequential, parts: dict[str, Any], options: Namespace) -> fd.History:
+    """Train, with all that is wanted beside; a training that diverges is an error."""
+    X, y = parts["train"]
+    held_out = parts.get("validation")
+    callbacks = _callbacks(held_out is not None, options)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", fd.DivergenceWarning)
+        history = net.fit(
+            X,
+            y,
+            options.epochs,
+            options.batch_size,
+            verbose=0 if options.quiet else 1,
+            validation_data=held_out,
+            callbacks=callbacks,
+            profile=options.profile,
+        )
+    if options.profile and options.quiet:
+        show(net.profile_)
     if history.divergence is not None:
         raise ValueError(
             f"the training diverged: {history.divergence}; "
-            f"try a learning rate below --lr {learning_rate:g}"
+            f"try a learning rate below --lr {net.learning_rate:g}"
         )
+    for callback in callbacks:
+        if isinstance(callback, fd.EarlyStopping):
+            show(f"\nweights of epoch {callback.best_epoch + 1}, the best of {len(history)}")
+    return history
+
+
+def _callbacks(has_held_out: bool, options: Namespace) -> list[fd.Callback]:
+    callbacks: list[fd.Callback] = []
+    if options.early_stopping is not None:
+        if not has_held_out:
+            raise ValueError("early-stopping: expected rows held out, got --validation-split 0")
+        patience = integer("early-stopping", options.early_stopping)
+        callbacks.append(fd.EarlyStopping(patience=patience, restore_best_weights=True))
+    if options.checkpoint:
+        monitor = "val_loss" if has_held_out else "loss"
+        callbacks.append(fd.ModelCheckpoint(options.checkpoint, monitor, save_best_only=True))
+    if options.csv_log:
+        callbacks.append(fd.CSVLogger(options.csv_log))
+    return callbacks
 
 
 def _describe(table: Table, model: TableModel, options: Namespace) -> str:

@@ -14,7 +14,7 @@ from fusedelta.assembly import Assembly
 from fusedelta.diagnostics import Summary, summarize
 from fusedelta.engine import Engine
 from fusedelta.history import History
-from fusedelta.opening import measure_on, open_data
+from fusedelta.opening import is_large, measure_on, open_data, predict_in_chunks
 from fusedelta.training import train
 
 if TYPE_CHECKING:
@@ -252,6 +252,8 @@ class Sequential(Assembly):
         TypeError, ValueError
             If X or out is wrong, or the network has not been built yet.
         """
+        if type(X) is not np.ndarray and is_large(X, self._prepare):
+            return predict_in_chunks(self._engine, self._prepare, X, out)
         return self._engine.predict(X, out)
 
     def predict_one(self, x: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:

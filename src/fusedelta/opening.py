@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from fusedelta.network import Sequential
     from fusedelta.validation import Prepare
 
-__all__ = ["Data", "Measure", "measure_on", "open_data"]
+__all__ = ["Data", "Measure", "is_large", "measure_on", "open_data", "predict_in_chunks"]
 
 #: ``measure(engine)`` gives loss and accuracy on some data.
 Measure: TypeAlias = "Callable[[Engine], Sequence[float]]"
@@ -73,11 +73,26 @@ def measure_on(prepare: Prepare, loss: Loss, X: Any, y: Any) -> Measure:
     TypeError, ValueError
         If the data are wrong; what is on disk is looked at when it is measured.
     """
-    if not _is_large(X, prepare):
+    if not is_large(X, prepare):
         X, y = prepare.pair(X, y)
         return lambda engine: engine.evaluate(X, y)
     rows = Rows(*_checked(X, y, prepare), 0, len(X), 1, None, prepare)
     return lambda engine: rows.evaluate(engine, loss)
+
+
+def predict_in_chunks(
+    engine: Engine, prepare: Prepare, X: Any, out: np.ndarray | None
+) -> np.ndarray:
+    """The outputs for data on disk; parameters as for `fusedelta.Sequential.predict`."""
+    prepare(X[:1])
+    rows = max(1, sources.CHUNK_BYTES // (math.prod(X.shape[1:]) * prepare.dtype.itemsize))
+    shape = (X.shape[0], prepare.n_outputs)
+    out = np.empty(shape, prepare.dtype) if out is None else out
+    validation.check_out(out, shape, prepare.dtype)
+    for first in range(0, shape[0], rows):
+        chunk, _ = prepare(X[first : first + rows])
+        engine.predict(chunk, out[first : first + rows])
+    return out
 
 
 def _open_batches(
@@ -90,8 +105,7 @@ def _open_batches(
 ) -> Data:
     if isinstance(batches, np.ndarray | str | bytes | dict) or not isinstance(batches, Iterable):
         raise TypeError(
-            "y: expected targets, or batches (X, y) instead of X; "
-            f"got X={validation.shown(batches)} alone"
+            "y: expected real numbers, got None (NoneType); X alone would have to be batches (X, y)"
         )
     if batch_size is not None:
         raise ValueError("batch_size: expected none with batches, which have their own sizes")
@@ -114,7 +128,7 @@ def _open_arrays(
     rng: np.random.Generator | None,
     part: float,
 ) -> Data:
-    if _is_large(X, net._prepare):
+    if is_large(X, net._prepare):
         return _open_rows(net, X, y, batch_size, rng, part)
     X, y = net._prepare.pair(X, y)
     m = _cut(len(X), part)
@@ -147,7 +161,7 @@ def _open_rows(
     return Data(source, lambda engine: rows.evaluate(engine, net._loss), n_inputs)
 
 
-def _is_large(X: Any, prepare: Prepare) -> bool:
+def is_large(X: Any, prepare: Prepare) -> bool:
     """Whether data are on disk and must not come into memory as a whole."""
     return (
         sources.is_on_disk(X) and math.prod(X.shape) * prepare.dtype.itemsize > sources.CHUNK_BYTES

@@ -69,6 +69,8 @@ def check_path(path: str | PathLike[str]) -> None:
 def draw_history(history: History, path: str | PathLike[str], title: str) -> None:
     """Draw the loss of each epoch on a log scale and, if there is one, the accuracy below it.
 
+    Figures of validation data are drawn beside those of the training.
+
     Parameters
     ----------
     history : History
@@ -86,10 +88,11 @@ def draw_history(history: History, path: str | PathLike[str], title: str) -> Non
         If the suffix is unknown, or the file cannot be written.
     """
     curves = history.history
+    names = [name for name in curves if name.removeprefix("val_") == name]
     with _style():
-        figure, axes = _figure((5.0, 3.0 * len(curves)), len(curves), 1)
-        for panel, name in zip(axes, curves, strict=True):
-            _draw_curve(panel, name, curves[name])
+        figure, axes = _figure((5.0, 3.0 * len(names)), len(names), 1)
+        for panel, name in zip(axes, names, strict=True):
+            _draw_curve(panel, name, curves[name], curves.get(f"val_{name}"))
         axes[0].set_title(title, wrap=True)
         figure.savefig(path)
 
@@ -213,13 +216,19 @@ def _colours() -> Any:
     return colours.from_list("blue to orange", ["#6fb0d6", "#f7f7f7", "#e8a26f"])
 
 
-def _draw_curve(axes: Axes, name: str, values: Sequence[float]) -> None:
-    """Draw a figure of each epoch; a loss on a log scale."""
+def _draw_curve(
+    axes: Axes, name: str, values: Sequence[float], validation: Sequence[float] | None = None
+) -> None:
+    """Draw a figure of each epoch, and that of validation data; a loss on a log scale."""
     marker = "o" if len(values) == 1 else None
-    axes.plot(np.arange(1, len(values) + 1), values, color=INK, marker=marker)
+    epochs = np.arange(1, len(values) + 1)
+    axes.plot(epochs, values, color=INK, marker=marker, label="training")
+    if validation is not None:
+        axes.plot(epochs, validation, color=ORANGE, marker=marker, label="validation")
+        axes.legend()
     axes.set(xlabel="epoch", ylabel=name, xlim=(0, 1.02 * len(values)))
     if name == "loss":
-        _scale_by_logarithm(axes, values)
+        _scale_by_logarithm(axes, [*values, *(validation or ())])
     axes.grid(color="#dddddd", linewidth=0.6)
 
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from os import PathLike
 from typing import Any
 
 import numpy as np
 
 import fusedelta as fd
-from fusedelta import validation
+from fusedelta import optimizers, validation
 from fusedelta.encoding import Categorical, Encoding, Numeric
 from fusedelta.optimizers import Optimizer
 from fusedelta.tables import Table
@@ -24,11 +24,11 @@ __all__ = ["OPTIMIZERS", "TableModel", "make_optimizer", "split_rows"]
 
 DEFAULT_OPTIMIZER = fd.SGD(0.05)
 
-#: The optimisers of the command line, with their default learning rates.
+#: The optimisers of the command line, with their defaults.
 OPTIMIZERS: dict[str, Optimizer] = {
     "sgd": DEFAULT_OPTIMIZER,
     "momentum": fd.SGD(0.05, momentum=0.9),
-    "adam": fd.Adam(),
+    **{name: rule() for name, rule in optimizers.OPTIMIZERS.items() if rule is not fd.SGD},
 }
 
 
@@ -90,6 +90,7 @@ class TableModel:
             input_shape=(encoding.width,),
             **options,
         )
+        net.metadata = {"encoding": encoding.to_dict()}
         return cls(net, encoding)
 
     def score(self, X: np.ndarray, y: np.ndarray) -> dict[str, float]:
@@ -162,10 +163,19 @@ class TableModel:
         return cls(net, Encoding.from_dict(net.metadata.get("encoding")))
 
 
-def make_optimizer(name: str, learning_rate: float | None = None) -> Optimizer:
-    """One of `OPTIMIZERS`, with another learning rate if one is given."""
+def make_optimizer(name: str, **settings: float | None) -> Optimizer:
+    """One of `OPTIMIZERS`, with other settings where they are not None.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it has no such setting, or a value is wrong.
+    """
     optimizer = OPTIMIZERS[name]
-    return optimizer if learning_rate is None else replace(optimizer, learning_rate=learning_rate)
+    given: dict[str, Any] = {key: value for key, value in settings.items() if value is not None}
+    for key in given.keys() - {field.name for field in fields(optimizer)}:
+        raise ValueError(f"{key}: optimizer {name!r} has none, got {given[key]}")
+    return replace(optimizer, **given)
 
 
 def split_rows(labels: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
