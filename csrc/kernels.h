@@ -35,6 +35,21 @@
  * online_step, narrow_step
  *                 all of it for a net of dense layers whose batch is in place: forward, loss, backward and update.
  *                 online_step may begin with the next sample, which must then be the one that comes: see net.h.
+ * activation_forward, activation_backward
+ *                 Y = act(X + more_X); Dx = (D + more_D) * act_below'(X).
+ * dropout_forward, dropout_backward
+ *                 Y = act(X * mask / (1 - rate)); Dx = (D * mask / (1 - rate)) * act_below'(X), with a mask that follows
+ *                 from noise, the row's number, sample and feature alone. All of the share's samples, as the two above;
+ *                 X aligned, n = k; Dx is padded with zeros. So are those below.
+ * batch_statistics, moving_statistics
+ *                 means and 1 / sqrt(variance + epsilon) of X over m samples; moving = momentum moving + (1 - momentum)
+ *                 those of the batch, unless momentum is 1. The latter takes them from `moving`.
+ * batch_forward, batch_sums, batch_backward, batch_update
+ *                 N = (X - mean) / sqrt(variance + epsilon), Y = act(gamma N + beta). The sums of D N and D over m samples;
+ *                 Dx = gamma / sqrt(variance + epsilon) (D - mean(D) - N mean(D N)) * act_below'(X);
+ *                 target = beta target + alpha those sums, the share's rows of gamma and beta.
+ * layer_forward, layer_backward, layer_update
+ *                 the same with means over each sample's features; Dx with gamma D in the place of D.
  * squared_error, binary_crossentropy, categorical_crossentropy
  *                 add the batch's unscaled loss to the score, write the unscaled D.
  * descent_finish, momentum_finish, nesterov_finish, lion_finish, adam_finish, amsgrad_finish, nadam_finish,
@@ -58,6 +73,19 @@
     X(narrow_gather, (const void *samples, ptrdiff_t width, const ptrdiff_t *order, ptrdiff_t m, void *to, ptrdiff_t ld)) \
     X(online_step, (struct net *, double alpha, double beta, struct score *))                                          \
     X(narrow_step, (const struct net *, ptrdiff_t m, double alpha, double beta, struct score *))                       \
+    X(activation_forward, (const struct row *, const struct share *))                                                  \
+    X(activation_backward, (const struct row *, const struct share *))                                                 \
+    X(dropout_forward, (const struct row *, const struct share *, const struct noise *))                               \
+    X(dropout_backward, (const struct row *, const struct share *, const struct noise *))                              \
+    X(batch_statistics, (const struct row *, ptrdiff_t m, double momentum))                                            \
+    X(moving_statistics, (const struct row *))                                                                         \
+    X(batch_forward, (const struct row *, const struct share *))                                                       \
+    X(batch_sums, (const struct row *, ptrdiff_t m))                                                                   \
+    X(batch_backward, (const struct row *, const struct share *))                                                      \
+    X(batch_update, (const struct row *, const struct share *, double alpha, double beta))                             \
+    X(layer_forward, (const struct row *, const struct share *))                                                       \
+    X(layer_backward, (const struct row *, const struct share *))                                                      \
+    X(layer_update, (const struct row *, const struct share *, double alpha, double beta))                             \
     X(squared_error, (const struct loss *, ptrdiff_t m, struct score *))                                               \
     X(binary_crossentropy, (const struct loss *, ptrdiff_t m, struct score *))                                         \
     X(categorical_crossentropy, (const struct loss *, ptrdiff_t m, struct score *))                                    \

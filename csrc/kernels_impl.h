@@ -2,9 +2,12 @@
  * opens the target region, and this file; everything but the table stays inside. */
 #include "kernels.h"
 #include "dense.h"
+#include "dropout.h"
+#include "elementwise.h"
 #include "finish.h"
 #include "losses.h"
 #include "narrow.h"
+#include "normalize.h"
 #include "online.h"
 #include "step.h"
 

@@ -28,11 +28,11 @@ struct row;
 /* One thread's share of a pass over a batch of m samples. Shares split outputs, never a sum. */
 struct share {
     ptrdiff_t m;
-    ptrdiff_t first, last; /* samples first..last-1 forward and backward, rows of (k + 1, ld) in an update */
+    ptrdiff_t first, last; /* samples first..last-1 forward and backward, rows of (height, ld) in an update */
     void *scratch;         /* room for one panel, this thread's own: see dense.h */
 };
 
-/* What a kind of layer does. */
+/* What a kind of layer does. A row without parameters has no update. */
 struct layer_ops {
     void (*forward)(const struct net *, const struct row *, const struct share *);  /* Y = act(X W + b) */
     void (*backward)(const struct net *, const struct row *, const struct share *); /* Dx = (D W^T) * act_below'(X) */
@@ -43,7 +43,9 @@ struct layer_ops {
 struct row {
     const struct layer_ops *ops;
     ptrdiff_t k, n;
-    ptrdiff_t ldx;  /* row stride of X and Dx: any for the data set's X, whole 64-byte blocks above the first row */
+    ptrdiff_t height; /* rows of parameters: k + 1 of a dense layer */
+    ptrdiff_t ldx;  /* row stride of X and Dx: any for the data set's X, which dense rows read as it lies, else whole */
+                    /* 64-byte blocks */
     ptrdiff_t ld;   /* row stride of W, Y and D: n rounded up to whole 64-byte blocks */
     void *W;        /* (k + 1, ld): the weights; row k is the bias; padding zero */
     void *target;   /* (k + 1, ld): what the update accumulates into: W itself for SGD, else a gradient or velocity */
@@ -51,10 +53,19 @@ struct row {
     void *Y;        /* (m, ld) */
     void *S;        /* (m, ld): receives the slopes act'(z) in training, where the activation has them; else NULL */
     void *D;        /* (m, ld), padding zero */
-    void *Dx;       /* (m, ldx): the D of the row below; NULL for the first row */
+    void *Dx;       /* (m, ldx): the D of the row below; NULL where no parameters are below */
     struct activation act;       /* of Y */
     struct activation act_below; /* of X, which is the Y of the row below */
     const void *Sx;              /* (m, ldx): what act_below' is computed from: the slopes of the row below, or X */
+    double rate;        /* of dropout, ... */
+    uint32_t threshold; /* ... in units of 2^-32 */
+    uint32_t number;    /* how many such rows are below */
+    const void *more_X; /* (m, ld): what an addition adds to X; else NULL */
+    const void *more_D; /* (m, ld): what a fork adds to D, which is the D of its addition; else NULL */
+    double epsilon, momentum; /* of a normalisation: */
+    int scale, center;        /* whether it has a gamma and a beta */
+    void *moving;             /* (2, ld): the means and variances that predictions go by, of one over batches; padding zero */
+    void *statistics;         /* (4, ld) of a batch, or (m, 2): what the way back needs */
 };
 
 struct score {
@@ -89,6 +100,19 @@ struct moments {
     double momentum, rho, beta_1, beta_2; /* as the user gives them */
 };
 
+/* What a walk over the rows is for. */
+enum stage {
+    PREDICTING, /* nothing is dropped; batches are normalised by moving means */
+    DERIVING,   /* as in the next step, but nothing changes */
+    TRAINING,
+};
+
+/* What the masks of dropout follow from. */
+struct noise {
+    uint64_t key;
+    uint64_t step; /* training steps so far */
+};
+
 struct net {
     const struct kernels *cpu;
     ptrdiff_t n_rows;
@@ -98,6 +122,8 @@ struct net {
     void *optimizer;                                             /* what the finish goes by */
     const void *next; /* online_step: the next sample's X, if its first product may be taken along; else NULL */
     int started;      /* online_step: whether Y of the first row is that product already */
+    enum stage stage;
+    struct noise noise;
 };
 
 #endif

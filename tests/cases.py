@@ -34,6 +34,77 @@ OPTIMIZERS = [
     fd.Lion(0.01),
 ]
 
+# Rows of other kinds than dense, in every place; 4 outputs
+MIXED = {
+    "activation": [
+        fd.Activation("tanh"),
+        fd.Dense(20),
+        fd.Activation("sigmoid"),
+        fd.Activation("gelu"),
+        fd.Activation(fd.ELU(0.5)),
+        fd.Dense(4),
+        fd.Activation("softmax"),
+    ],
+    "dropout": [
+        fd.Dropout(0.1),
+        fd.Dense(20, "tanh"),
+        fd.Dropout(0.5),
+        fd.Dense(17, "sigmoid"),
+        fd.Dropout(0.25),
+        fd.Dense(4, "softmax"),
+    ],
+    "dropout and activation": [
+        fd.Dense(40),
+        fd.Dropout(0.3),
+        fd.Activation("tanh"),
+        fd.Dropout(0.3),
+        fd.Dense(4),
+        fd.Dropout(0.1),
+        fd.Activation("softmax"),
+    ],
+    "layer normalization": [
+        fd.LayerNormalization(),
+        fd.Dense(20),
+        fd.LayerNormalization(epsilon=0.01, center=False),
+        fd.Activation("tanh"),
+        fd.LayerNormalization(scale=False),
+        fd.Dense(17, "gelu"),
+        fd.LayerNormalization(center=False, scale=False),
+        fd.Dense(4, "softmax"),
+    ],
+    "batch normalization": [
+        fd.BatchNormalization(momentum=0.9),
+        fd.Dense(20),
+        fd.BatchNormalization(epsilon=0.01, center=False),
+        fd.Activation("tanh"),
+        fd.BatchNormalization(scale=False),
+        fd.Dense(17, "gelu"),
+        fd.BatchNormalization(momentum=0.0, center=False, scale=False),
+        fd.Dense(4),
+        fd.BatchNormalization(),
+        fd.Activation("softmax"),
+    ],
+    "residual": [
+        fd.Residual([fd.Dense(11, "tanh")]),
+        fd.Residual(
+            [
+                fd.Activation("tanh"),
+                fd.Residual([fd.Dense(20, "gelu"), fd.Dropout(0.3), fd.Dense(11)]),
+                fd.Activation("sigmoid"),
+                fd.Residual([fd.LayerNormalization()]),
+            ]
+        ),
+        fd.Activation("tanh"),
+        fd.Dense(4, "softmax"),
+    ],
+    "residual and batch normalization": [
+        fd.Dense(12, "tanh"),
+        fd.Residual([fd.Dense(30), fd.BatchNormalization(), fd.Activation("tanh"), fd.Dense(12)]),
+        fd.Residual([fd.BatchNormalization(), fd.Dense(12, "elu")]),
+        fd.Dense(4, "softmax"),
+    ],
+}
+
 # (m, k, n): every tile height and width, their tails, and strides on both sides of the packing
 DENSE_SHAPES = [
     (2, 1, 1),

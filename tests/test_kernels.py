@@ -9,9 +9,11 @@ from exact import SLOPE, SLOPES, activation, derivative, softplus
 
 from fusedelta import _cpu
 from fusedelta._kernels import (
+    ELEMENTWISE_KERNELS,
     FINISH_KERNELS,
     LAYER_KERNELS,
     LOSS_KERNELS,
+    NORMALIZE_KERNELS,
     Matrices,
     all_within,
     apply,
@@ -26,7 +28,8 @@ OTHER_KERNELS = {
 
 
 def test_every_kernel_has_a_test():
-    tested = {*LAYER_KERNELS, *LOSS_KERNELS, *FINISH_KERNELS, *OTHER_KERNELS}
+    lists = LAYER_KERNELS, ELEMENTWISE_KERNELS, NORMALIZE_KERNELS, LOSS_KERNELS, FINISH_KERNELS
+    tested = {*OTHER_KERNELS, *(name for names in lists for name in names)}
     assert tested == set(_cpu.kernel_names())
     assert all(name in globals() for name in OTHER_KERNELS.values())
 

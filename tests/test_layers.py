@@ -5,18 +5,43 @@ import pytest
 
 import fusedelta as fd
 from fusedelta import parameters
-from fusedelta.layers import Row, compile_rows
+from fusedelta.rows import compile_rows
 
 
 def test_rows_say_where_everything_is():
     layers = [fd.Dense(5, "relu"), fd.Dense(17, fd.LeakyReLU(0.2)), fd.Dense(16)]
-    assert compile_rows(layers, 3, np.dtype("float32")) == [
-        Row("dense", 3, 5, "relu", 0.0, offset=0, stride=16),
-        Row("dense", 5, 17, "leaky_relu", 0.2, offset=4 * 16, stride=32),
-        Row("dense", 17, 16, "linear", 0.0, offset=4 * 16 + 6 * 32, stride=16),
+    rows = compile_rows(layers, 3, np.dtype("float32"))
+    assert [row[:7] for row in rows] == [
+        ("dense", 3, 5, "relu", 0.0, 0, 16),
+        ("dense", 5, 17, "leaky_relu", 0.2, 4 * 16, 32),
+        ("dense", 17, 16, "linear", 0.0, 4 * 16 + 6 * 32, 16),
     ]
+    assert [row.layer for row in rows] == layers
+    assert [row.path for row in rows] == ["0", "1", "2"]
+    assert parameters.shapes(rows) == [(3, 5), (5,), (5, 17), (17,), (17, 16), (16,)]
+    assert parameters.names(rows, "{name}{path}") == ["W0", "b0", "W1", "b1", "W2", "b2"]
     strides = [row.stride for row in compile_rows(layers, 3, np.dtype("float64"))]
     assert strides == [8, 24, 16]
+
+
+def outline(layers):
+    """Kind, activation and path of every row."""
+    rows = compile_rows(layers, 3, np.dtype("float32"))
+    return [(row.kind, row.activation, row.path) for row in rows]
+
+
+def test_an_activation_joins_the_row_below():
+    layers = [fd.Dense(5), fd.Activation("relu"), fd.Dropout(0.1), fd.Activation("tanh")]
+    assert outline(layers) == [("dense", "relu", "0"), ("dropout", "tanh", "2")]
+
+
+def test_an_activation_is_a_row_where_the_one_below_has_its_own():
+    layers = [fd.Activation("tanh"), fd.Dense(5, "relu"), fd.Activation(fd.LeakyReLU(0.2))]
+    assert outline(layers) == [
+        ("activation", "tanh", "0"),
+        ("dense", "relu", "1"),
+        ("activation", "leaky_relu", "2"),
+    ]
 
 
 def test_block_is_aligned_zeroed_and_seen_through_views(dtype):
@@ -71,6 +96,10 @@ def test_dense_is_a_value():
             "kernel_initializer: expected one of .*'he_normal', .*; got 'he'",
         ),
         (lambda: fd.Dense(3, bias_initializer=0), TypeError, r"bias_initializer: .* got 0 \(int\)"),
+        (lambda: fd.Activation("rely"), ValueError, "activation: .*'relu', .* got 'rely'"),
+        (lambda: fd.Dropout(1), ValueError, "rate: .*number >= 0 and below 1, got 1"),
+        (lambda: fd.Dropout(-0.1), ValueError, "rate: .*number >= 0 and below 1, got -0.1"),
+        (lambda: fd.Dropout("x"), TypeError, r"rate: .* got 'x' \(str\)"),
         (lambda: fd.LeakyReLU(-0.1), ValueError, "negative_slope: .*number >= 0, got -0.1"),
         (lambda: fd.LeakyReLU(np.nan), ValueError, "negative_slope: .* got nan"),
         (lambda: fd.LeakyReLU("x"), TypeError, r"negative_slope: .* got 'x' \(str\)"),
@@ -86,11 +115,26 @@ def test_refused_layers(make, error, message):
     [
         ([], ValueError, "layers: expected at least one layer"),
         (fd.Dense(3), TypeError, "layers: expected a list of layers, got Dense"),
-        ([fd.Dense(3), 4], TypeError, r"layers\[1\]: expected a Dense layer, got 4 \(int\)"),
+        ([fd.Dense(3), 4], TypeError, r"layers\[1\]: expected a layer such as .* got 4"),
         (
             [fd.Dense(3, "softmax"), fd.Dense(3)],
             ValueError,
             r"layers\[0\]: softmax is for the output layer, because",
+        ),
+        (
+            [fd.Dense(3), fd.Activation("softmax"), fd.Dropout(0.5)],
+            ValueError,
+            r"layers\[1\]: softmax is for the output layer, .* hidden layer Activation\(",
+        ),
+        (
+            [fd.Dense(1), fd.Activation("softmax")],
+            ValueError,
+            r"layers\[1\]: softmax over 1 unit is always 1",
+        ),
+        (
+            [fd.Dropout(0.5), fd.Activation("tanh")],
+            ValueError,
+            r"layers: expected at least one Dense layer, got \[Dropout",
         ),
         ([fd.Dense(1, "softmax")], ValueError, r"layers\[0\]: softmax over 1 unit is always 1"),
     ],

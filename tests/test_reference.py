@@ -112,7 +112,7 @@ def test_single_precision_stays_single(hidden, loss, output):
     y = [0, 1] if loss.startswith("sparse") else [[0, 1], [1, 0]]
     net.train_step([[1, 2], [3, 4]], y)
     for layer in net._engine._layers:
-        arrays = (layer.X, layer.Z, layer.Y, layer.W, layer.dW, layer.db)
+        arrays = (layer.X, layer.Z, layer.Y, *layer.pieces, *layer.gradients)
         assert {array.dtype for array in arrays} == {np.dtype("float32")}
 
 

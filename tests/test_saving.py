@@ -202,7 +202,7 @@ def change_header(path, **changes):
     """Write a model whose header has other values."""
     net = build(fd.Sequential)
     header = {**saving._describe(net), "metadata": {}, **changes}
-    arrays = dict(zip(saving._array_names(3), net.get_weights(), strict=True))
+    arrays = dict(zip(saving._array_names(net._rows), net.get_weights(), strict=True))
     saving._FORMATS[path.suffix][0](path, json.dumps(header), arrays)
 
 
@@ -220,7 +220,10 @@ LAYER = {
     [
         ({"format": "other"}, "its header is not that of a model"),
         ({"version": 2}, "it has format version 2; expected 1"),
-        ({"layers": [{**LAYER, "units": 10**12}]}, "its layer 0 is .*but its arrays have shapes"),
+        (
+            {"layers": [{**LAYER, "units": 10**12}]},
+            "its layers want layers.0.W of shape .3, 1000000000000., it is .3, 5.",
+        ),
         ({"layers": [LAYER] * 4}, "'layers.3.W'|layers.1"),
         ({"layers": [{**LAYER, "name": "conv"}]}, "'conv'"),
         ({"layers": [{**LAYER, "activation": "boom"}]}, "activation: expected one of"),
@@ -229,6 +232,10 @@ LAYER = {
         ({"steps": -1}, "optimizer_state.'steps'.: expected an integer >= 0, got -1"),
         ({"optimizer": {"name": "adam"}}, "'optimizer.m.layers.0.W'"),
         ({"dtype": "object"}, "dtype: expected"),
+        ({"inputs": "3"}, "input_shape|str"),
+        ({"inputs": 10**12}, "its layers want layers.0.W of shape"),
+        ({"dropout": {"key": -1, "step": 0}}, "dropout_state.'key'.: expected an integer >= 0"),
+        ({"dropout": {"key": 1}}, "dropout_state: expected a dict with 'key', 'step'"),
         ({"shuffle": {"bit_generator": "PCG64"}}, "not a readable"),
     ],
 )
@@ -256,12 +263,13 @@ def test_pickles_are_never_loaded(tmp_path):
 
 
 def test_files_of_the_first_version_are_read(path):
-    """They know neither momentum nor steps."""
+    """They know neither momentum nor steps nor dropout."""
     net = build(fd.Sequential)
     header = {**saving._describe(net), "metadata": {}}
     header["optimizer"] = {"name": "sgd", "learning_rate": 0.25}
-    del header["steps"]
-    arrays = dict(zip(saving._array_names(3), net.get_weights(), strict=True))
+    for unknown in ("steps", "inputs", "dropout"):
+        del header[unknown]
+    arrays = dict(zip(saving._array_names(net._rows), net.get_weights(), strict=True))
     saving._FORMATS[path.suffix][0](path, json.dumps(header), arrays)
     assert fd.load(path).optimizer == fd.SGD(0.25)
 

@@ -1,6 +1,7 @@
 """Fast training of small neural networks on a CPU.
 
-`Sequential` is the network, `Dense` its layer; `reference` holds the same network in pure NumPy.
+`Sequential` is the network, `layers` says what it is made of; `reference` holds the same network in
+pure NumPy.
 """
 
 from fusedelta import _start, reference, threads  # noqa: F401
@@ -30,9 +31,10 @@ from fusedelta.initializers import (
     RandomUniform,
     Zeros,
 )
-from fusedelta.layers import Dense
+from fusedelta.layers import Activation, Dense, Dropout, Residual
 from fusedelta.monitors import EarlyStopping, ModelCheckpoint, ReduceLROnPlateau
 from fusedelta.network import Sequential, load
+from fusedelta.normalization import BatchNormalization, LayerNormalization
 from fusedelta.optimizers import (
     SGD,
     Adadelta,
@@ -50,16 +52,19 @@ __all__ = [
     "ELU",
     "GELU",
     "SGD",
+    "Activation",
     "Adadelta",
     "Adagrad",
     "Adam",
     "AdamW",
     "Adamax",
+    "BatchNormalization",
     "CSVLogger",
     "Callback",
     "Constant",
     "Dense",
     "DivergenceWarning",
+    "Dropout",
     "EarlyStopping",
     "GlorotNormal",
     "GlorotUniform",
@@ -67,6 +72,7 @@ __all__ = [
     "HeUniform",
     "History",
     "LambdaCallback",
+    "LayerNormalization",
     "LeakyReLU",
     "LearningRateScheduler",
     "LecunNormal",
@@ -79,6 +85,7 @@ __all__ = [
     "RandomNormal",
     "RandomUniform",
     "ReduceLROnPlateau",
+    "Residual",
     "Sequential",
     "Zeros",
     "__version__",

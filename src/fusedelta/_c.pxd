@@ -1,6 +1,6 @@
 """The one mirror of the C headers: what the fields and entries mean is said there."""
 
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stddef cimport ptrdiff_t
 
 
@@ -27,6 +27,15 @@ cdef extern from "net.h" nogil:
         int kind
         double slope
 
+    ctypedef enum stage_t "enum stage":
+        PREDICTING
+        DERIVING
+        TRAINING
+
+    ctypedef struct noise_t "struct noise":
+        uint64_t key
+        uint64_t step
+
     ctypedef struct net_t "struct net"
     ctypedef struct row_t "struct row"
     ctypedef struct loss_t "struct loss"
@@ -47,6 +56,7 @@ cdef extern from "net.h" nogil:
         const layer_ops_t *ops
         ptrdiff_t k
         ptrdiff_t n
+        ptrdiff_t height
         ptrdiff_t ldx
         ptrdiff_t ld
         void *W
@@ -59,6 +69,17 @@ cdef extern from "net.h" nogil:
         activation_t act
         activation_t act_below
         const void *Sx
+        double rate
+        uint32_t threshold
+        uint32_t number
+        const void *more_X
+        const void *more_D
+        double epsilon
+        double momentum
+        int scale
+        int center
+        void *moving
+        void *statistics
 
     ctypedef struct score_t "struct score":
         double sum
@@ -106,6 +127,8 @@ cdef extern from "net.h" nogil:
         void *optimizer
         const void *next
         int started
+        stage_t stage
+        noise_t noise
 
 
 cdef extern from "kernels.h" nogil:
@@ -134,6 +157,19 @@ cdef extern from "kernels.h" nogil:
                               void *to, ptrdiff_t ld) noexcept nogil
         void (*online_step)(net_t *, double alpha, double beta, score_t *) noexcept nogil
         void (*narrow_step)(const net_t *, ptrdiff_t m, double alpha, double beta, score_t *) noexcept nogil
+        void (*activation_forward)(const row_t *, const share_t *) noexcept nogil
+        void (*activation_backward)(const row_t *, const share_t *) noexcept nogil
+        void (*dropout_forward)(const row_t *, const share_t *, const noise_t *) noexcept nogil
+        void (*dropout_backward)(const row_t *, const share_t *, const noise_t *) noexcept nogil
+        void (*batch_statistics)(const row_t *, ptrdiff_t m, double momentum) noexcept nogil
+        void (*moving_statistics)(const row_t *) noexcept nogil
+        void (*batch_forward)(const row_t *, const share_t *) noexcept nogil
+        void (*batch_sums)(const row_t *, ptrdiff_t m) noexcept nogil
+        void (*batch_backward)(const row_t *, const share_t *) noexcept nogil
+        void (*batch_update)(const row_t *, const share_t *, double alpha, double beta) noexcept nogil
+        void (*layer_forward)(const row_t *, const share_t *) noexcept nogil
+        void (*layer_backward)(const row_t *, const share_t *) noexcept nogil
+        void (*layer_update)(const row_t *, const share_t *, double alpha, double beta) noexcept nogil
         void (*squared_error)(const loss_t *, ptrdiff_t m, score_t *) noexcept nogil
         void (*binary_crossentropy)(const loss_t *, ptrdiff_t m, score_t *) noexcept nogil
         void (*categorical_crossentropy)(const loss_t *, ptrdiff_t m, score_t *) noexcept nogil

@@ -1,15 +1,15 @@
 """Single kernels on single matrices, for the tests and the benchmarks; training does not come through here."""
 
 from libc.stddef cimport ptrdiff_t
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint64_t
 
 cimport numpy as np
 
 import numpy as np
 
 from fusedelta._c cimport (
-    BLOCK_BYTES, EXP, LOG1P, PANEL_BYTES, SOFTPLUS, UPDATE_ROWS, kernels_t, loss_t, moments_t, net_t, row_t, score_t,
-    share_t,
+    BLOCK_BYTES, EXP, LOG1P, PANEL_BYTES, SOFTPLUS, UPDATE_ROWS, kernels_t, loss_t, moments_t, net_t, noise_t, row_t,
+    score_t, share_t,
 )
 from fusedelta._cpu cimport kernels_named
 
@@ -162,6 +162,56 @@ cdef class Matrices:
                 else:
                     self.cpu.narrow_update(row, m, alpha, beta)
 
+    def run_elementwise(self, str kernel, ptrdiff_t first=0, last=None, more=None, double rate=0, threshold=0,
+                        number=0, uint64_t key=0, uint64_t step=0, ptrdiff_t times=1):
+        """Run the kernel of a row without parameters, n = k, on samples first..last-1."""
+        cdef ptrdiff_t _, kind = ELEMENTWISE_KERNELS.index(kernel)
+        cdef noise_t noise = noise_t(key=key, step=step)
+        self.row.rate, self.row.threshold, self.row.number = rate, threshold, number
+        self.row.more_X = self.row.more_D = NULL
+        if more is not None:
+            self.row.more_X = self.row.more_D = np.PyArray_DATA(more)
+        self.share.first, self.share.last = first, self.m if last is None else last
+        with nogil:
+            for _ in range(times):
+                if kind == 0:
+                    self.cpu.activation_forward(&self.row, &self.share)
+                elif kind == 1:
+                    self.cpu.activation_backward(&self.row, &self.share)
+                elif kind == 2:
+                    self.cpu.dropout_forward(&self.row, &self.share, &noise)
+                else:
+                    self.cpu.dropout_backward(&self.row, &self.share, &noise)
+
+    def run_normalization(self, str kernel, np.ndarray statistics, moving=None, double epsilon=1e-3, double momentum=1,
+                          bint scale=True, bint center=True, double alpha=1, double beta=0):
+        """Run a kernel of a row that normalises, n = k, whose gamma and beta are the first rows of W and target."""
+        cdef ptrdiff_t kind = NORMALIZE_KERNELS.index(kernel)
+        cdef share_t weights = share_t(self.m, 0, scale + center, NULL)
+        self.row.statistics, self.row.moving = np.PyArray_DATA(statistics), NULL
+        if moving is not None:
+            self.row.moving = np.PyArray_DATA(moving)
+        self.row.epsilon, self.row.scale, self.row.center = epsilon, scale, center
+        self.share.first, self.share.last = 0, self.m
+        if kind == 0:
+            self.cpu.batch_statistics(&self.row, self.m, momentum)
+        elif kind == 1:
+            self.cpu.moving_statistics(&self.row)
+        elif kind == 2:
+            self.cpu.batch_forward(&self.row, &self.share)
+        elif kind == 3:
+            self.cpu.batch_sums(&self.row, self.m)
+        elif kind == 4:
+            self.cpu.batch_backward(&self.row, &self.share)
+        elif kind == 5:
+            self.cpu.batch_update(&self.row, &weights, alpha, beta)
+        elif kind == 6:
+            self.cpu.layer_forward(&self.row, &self.share)
+        elif kind == 7:
+            self.cpu.layer_backward(&self.row, &self.share)
+        else:
+            self.cpu.layer_update(&self.row, &weights, alpha, beta)
+
     def evaluate(self, str kernel, bint labels=False, ptrdiff_t times=1):
         """Run a loss on Y and T, or on Y and the labels; returns the sum and the count of right answers."""
         cdef ptrdiff_t _, kind = LOSS_KERNELS.index(kernel)
@@ -211,10 +261,15 @@ LAYER_KERNELS = [
     f"{path}_{passes}" for path in ("dense", "online", "narrow") for passes in ("forward", "backward", "update")
 ]
 STEP_KERNELS = ["online_step", "narrow_step"]
+NORMALIZE_KERNELS = [
+    "batch_statistics", "moving_statistics", "batch_forward", "batch_sums", "batch_backward", "batch_update",
+    "layer_forward", "layer_backward", "layer_update",
+]
 FINISH_KERNELS = [
     f"{rule}_finish" for rule in (
         "descent", "momentum", "nesterov", "lion", "adam", "amsgrad", "nadam", "adamax", "rmsprop", "adagrad",
         "adadelta",
     )
 ]
+ELEMENTWISE_KERNELS = ["activation_forward", "activation_backward", "dropout_forward", "dropout_backward"]
 LOSS_KERNELS = ["squared_error", "binary_crossentropy", "categorical_crossentropy"]

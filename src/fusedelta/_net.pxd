@@ -16,7 +16,7 @@ cdef class Net:
     cdef int busy                   # taken while a program runs
     cdef readonly bint training
     cdef readonly int64_t trained    # steps of the last call of `train` with a finite loss, also if it was interrupted
-    cdef object params, prepare
+    cdef object params, state, prepare
     cdef list recorders             # of the programs, while they are profiled
 
     cdef Program trainer(self, ptrdiff_t m)

@@ -2,9 +2,9 @@ from typing import Any, Self, final
 
 import numpy as np
 
-from fusedelta.layers import Row
 from fusedelta.optimizers import Optimizer
 from fusedelta.profiling import Cell
+from fusedelta.rows import Row
 from fusedelta.validation import Prepare
 
 @final
@@ -13,12 +13,15 @@ class Net:
     trained: int
     moments: dict[str, np.ndarray]
     steps: int
+    dropout_key: int
+    dropout_step: int
     def __new__(
         cls,
         rows: list[Row],
         loss: str,
         optimizer: Optimizer,
         params: np.ndarray,
+        state: np.ndarray,
         prepare: Prepare,
         n_threads: int,
     ) -> Self: ...
@@ -36,7 +39,7 @@ class Net:
     def predict(self, X: Any, out: np.ndarray | None = None) -> np.ndarray: ...
     def predict_one(self, x: Any, out: np.ndarray | None = None) -> np.ndarray: ...
     def evaluate(self, X: np.ndarray, y: np.ndarray) -> tuple[float, float]: ...
-    def gradients(self, X: np.ndarray, y: np.ndarray, block: np.ndarray) -> float: ...
+    def gradients(self, X: np.ndarray, y: np.ndarray, block: np.ndarray | None) -> float: ...
     def retune(self, optimizer: Optimizer) -> None: ...
     def reset_optimizer(self) -> None: ...
     def start_profile(self) -> None: ...

@@ -4,12 +4,14 @@ cimport cython
 from cpython.exc cimport PyErr_CheckSignals
 from libc.math cimport isfinite
 from libc.stddef cimport ptrdiff_t
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memcpy
 
 cimport numpy as np
 
-from fusedelta._c cimport BLOCK_BYTES, NARROW, SIGMOID, busy_release, busy_take, row_t, score_t
+from fusedelta._c cimport (
+    BLOCK_BYTES, DERIVING, NARROW, PREDICTING, SIGMOID, TRAINING, busy_release, busy_take, row_t, score_t,
+)
 from fusedelta._optimizers cimport Optimizer
 from fusedelta._program cimport Program, data_set
 
@@ -35,7 +37,8 @@ cdef double LARGEST_DOUBLE = 1.7976931348623157e308
 def is_thin(rows):
     """Whether every layer of a network is thin enough, and of a kind, to train feature-major."""
     widths = [rows[0].n_inputs, *(row.n_outputs for row in rows)]
-    return max(widths) <= NARROW and rows[len(rows) - 1].activation != "softmax"
+    are_dense = all([row.kind == "dense" for row in rows])
+    return are_dense and max(widths) <= NARROW and rows[len(rows) - 1].activation != "softmax"
 
 
 @cython.final
@@ -44,7 +47,7 @@ cdef class Net:
 
     Parameters
     ----------
-    rows : list of layers.Row
+    rows : list of rows.Row
         The layers, with the place of each in `params`.
     loss : str
         Name of the loss.
@@ -52,21 +55,23 @@ cdef class Net:
         The rule of the updates.
     params : ndarray of float32 or float64
         The flat block of weights and biases, 64-byte aligned; updated in place.
+    state : ndarray of the same dtype
+        The flat block of what training keeps beside them, such as moving means; likewise.
     prepare : validation.Prepare
         Makes ready arrays of the user's, or raises. Asked only when they are not ready as they are.
     n_threads : int
         The most threads that a step may use; small steps use one.
     """
 
-    def __cinit__(self, list rows, str loss, optimizer, np.ndarray params, prepare, n_threads):
-        self.params, self.prepare = params, prepare
+    def __cinit__(self, list rows, str loss, optimizer, np.ndarray params, np.ndarray state, prepare, n_threads):
+        self.params, self.state, self.prepare = params, state, prepare
         self.typenum = np.PyArray_TYPE(params)
         self.itemsize = np.PyArray_ITEMSIZE(params)
         self.optimizer = Optimizer(optimizer, rows, params)
-        self.program = Program(rows, loss, self.optimizer, params, False, n_threads)
+        self.program = Program(rows, loss, self.optimizer, params, state, False, n_threads)
         self.narrow = None
         if is_thin(rows):
-            self.narrow = Program(rows, loss, self.optimizer, params, True, 1)
+            self.narrow = Program(rows, loss, self.optimizer, params, state, True, 1)
         self.k, self.n = self.program.k, self.program.n
 
     @property
@@ -92,6 +97,24 @@ cdef class Net:
     @steps.setter
     def steps(self, steps):
         self.optimizer.steps = steps
+
+    @property
+    def dropout_key(self):
+        """What the masks of dropout are drawn from."""
+        return self.program.net.noise.key
+
+    @dropout_key.setter
+    def dropout_key(self, uint64_t key):
+        self.program.net.noise.key = key
+
+    @property
+    def dropout_step(self):
+        """Training steps so far of a network with dropout."""
+        return self.program.net.noise.step
+
+    @dropout_step.setter
+    def dropout_step(self, uint64_t step):
+        self.program.net.noise.step = step
 
     cdef Program trainer(self, ptrdiff_t m):
         """The program for batches of m samples. It depends on shapes alone, so that figures repeat."""
@@ -137,7 +160,7 @@ cdef class Net:
         self.training = True
         try:
             program.reserve(batch, orders is not None and batch > 1, program.threads_for(program.flops * batch))
-            program.want(program.logits)
+            program.begin(TRAINING, program.logits)
             with nogil:
                 run_epochs(program, &data, batch, epochs, out, &self.trained)
         finally:
@@ -155,7 +178,7 @@ cdef class Net:
         self.acquire()
         try:
             program.reserve(data.m, False, program.threads_for(program.flops * data.m))
-            program.want(program.logits)
+            program.begin(TRAINING, program.logits)
             program.stage(&data, 0, data.m)
             if program.flops * data.m > UNLOCKED_FLOPS:
                 with nogil:
@@ -167,23 +190,29 @@ cdef class Net:
         return program.loss(&score, data.m)
 
     def gradients(self, X, y, np.ndarray block):
-        """Fill `block`, laid out as the parameters, with dLoss/dparameter; returns the loss. X, y ready."""
+        """Fill `block`, laid out as the parameters, with dLoss/dparameter; returns the loss. X, y ready.
+
+        All is as in the next step. Where `block` is None, only the loss is computed.
+        """
         cdef score_t score = score_t(0, 0)
         cdef data_set data = self.data(X, y)
         cdef Program program = self.trainer(data.m)
-        if not (self.of_dtype(block, 1) and np.PyArray_SIZE(block) == np.PyArray_SIZE(self.params)
-                and <size_t> np.PyArray_DATA(block) % BLOCK_BYTES == 0):
+        cdef bint wanted = block is not None
+        if wanted and not (self.of_dtype(block, 1) and np.PyArray_SIZE(block) == np.PyArray_SIZE(self.params)
+                           and <size_t> np.PyArray_DATA(block) % BLOCK_BYTES == 0):
             raise ValueError("block: expected a 64-byte aligned array of the parameters' dtype and size")
         self.acquire()
         try:
             program.reserve(data.m, False, 1)
-            program.want(program.logits)
-            program.aim(np.PyArray_BYTES(block) - np.PyArray_BYTES(self.params))
+            program.begin(DERIVING, program.logits)
+            if wanted:
+                program.aim(np.PyArray_BYTES(block) - np.PyArray_BYTES(self.params))
             with nogil:
                 program.stage(&data, 0, data.m)
                 program.forward(data.m, 1)
                 program.score(data.m, &score)
-                program.backward(data.m, 1, 0)
+                if wanted:
+                    program.backward(data.m, 1, 0)
         finally:
             program.aim(self.optimizer.target)
             self.release()
@@ -259,7 +288,7 @@ cdef class Net:
         self.acquire()
         try:
             program.reserve(min(m, PREDICT_ROWS * threads), False, threads)
-            program.want(False)
+            program.begin(PREDICTING, False)
             program.want_slopes(False)
             if program.flops * m > UNLOCKED_FLOPS:
                 with nogil:
@@ -298,7 +327,7 @@ cdef class Net:
         self.acquire()
         try:
             self.program.reserve(min(data.m, PREDICT_ROWS * threads), False, threads)
-            self.program.want(self.program.logits)
+            self.program.begin(PREDICTING, self.program.logits)
             with nogil:
                 while first < data.m:
                     m = min(PREDICT_ROWS * threads, data.m - first)

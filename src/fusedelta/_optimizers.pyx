@@ -39,7 +39,7 @@ cdef class Optimizer:
     ----------
     optimizer : optimizers.Optimizer
         The rule.
-    rows : list of layers.Row
+    rows : list of rows.Row
         The layers.
     params : ndarray
         The flat block of weights and biases; the caller keeps it alive.

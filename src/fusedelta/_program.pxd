@@ -1,7 +1,7 @@
 from libc.stddef cimport ptrdiff_t
 from libc.stdint cimport int64_t
 
-from fusedelta._c cimport activation_t, net_t, row_t, score_t, share_t, team_t
+from fusedelta._c cimport activation_t, net_t, row_t, score_t, share_t, stage_t, team_t
 from fusedelta._optimizers cimport Optimizer, rule_t
 
 
@@ -15,11 +15,11 @@ cdef struct data_set:
     bint staged                  # all of it is in place as one batch
 
 
-# Where the inputs of the batch in place come from, if they do not lie together.
+# Where the inputs of the batch in place come from, if they do not lie as the first row wants them.
 cdef struct source_t:
     bint scattered
     const char *samples
-    const ptrdiff_t *order
+    const ptrdiff_t *order       # or NULL: as they lie
 
 
 # Bytes of the memory that a batch takes.
@@ -47,6 +47,11 @@ cdef class Program:
     cdef char *panels            # a panel of scratch for each ...
     cdef ptrdiff_t panel         # ... of so many bytes
     cdef readonly bint narrow    # feature-major, for layers thinner than a vector
+    cdef bint dense              # no rows of other kinds
+    cdef list kinds              # of the rows, as layers name them
+    cdef list partners           # of each row the index of its fork or addition, or -1
+    cdef bint drops              # some are dropout
+    cdef bint padded             # the first row wants whole blocks
     cdef bint logits             # the loss wants the last row before its activation
     cdef bint sparse             # targets are labels
     cdef bint sloped             # the derivatives of some rows do not follow from their outputs
@@ -64,12 +69,13 @@ cdef class Program:
     cdef char *targets           # (capacity, ld), or (n, lanes)
     cdef int64_t *labels         # (capacity)
 
-    cdef int compile(self, row_t *row, object layer, char *params) except -1
+    cdef int compile(self, row_t *row, object layer, char *params, char *state) except -1
     cdef int reserve(self, ptrdiff_t m, bint gathers, int threads) except -1
     cdef ptrdiff_t lay_out(self, char *memory, ptrdiff_t m, bint gathers) noexcept
+    cdef ptrdiff_t statistics_bytes(self, ptrdiff_t i, ptrdiff_t m) noexcept
     cdef ptrdiff_t lay_out_narrow(self, char *memory, ptrdiff_t m) noexcept
     cdef void fill_ones(self) noexcept
-    cdef void want(self, bint logits) noexcept nogil
+    cdef void begin(self, stage_t stage, bint logits) noexcept nogil
     cdef void want_slopes(self, bint slopes) noexcept nogil
     cdef void aim(self, ptrdiff_t offset) noexcept nogil
     cdef void stage(self, data_set *data, ptrdiff_t first, ptrdiff_t m) noexcept nogil
@@ -79,6 +85,7 @@ cdef class Program:
     cdef int threads_for(self, double flops) noexcept nogil
     cdef void forward(self, ptrdiff_t m, int threads) noexcept nogil
     cdef share_t share(self, int thread, ptrdiff_t m) noexcept nogil
+    cdef void bring(self, ptrdiff_t first, ptrdiff_t last) noexcept nogil
     cdef void forward_share(self, const share_t *share) noexcept nogil
     cdef void score_part(self, data_set *data, ptrdiff_t first, ptrdiff_t at, ptrdiff_t m,
                          score_t *score) noexcept nogil

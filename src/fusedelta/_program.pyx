@@ -2,7 +2,8 @@
 
     step     forward row by row; the loss and its deltas; then from the last row to the first the deltas below (W still
              old) and the weights in place
-    memory   one batch of activations, two layers' deltas (all layers' for several threads), targets, a panel a thread:
+    memory   one batch of activations, two layers' deltas (all layers' for several threads; one more for each residual
+             block), targets, a panel a thread:
              allocated when a batch outgrows it, never within a step. SGD needs nothing else beside the parameters;
              what other optimisers keep is theirs.
     threads  as many as the work is worth (_threads.pyx). Samples are split forward and backward, rows of W in the
@@ -22,12 +23,14 @@ cimport numpy as np
 
 from fusedelta._c cimport (
     BLOCK_BYTES, ELU, EXPONENTIAL, FAR_BYTES, GELU, GELU_TANH, HARD_SIGMOID, HARD_TANH, LEAKY_RELU, LINEAR, MISH,
-    PANEL_BYTES, RELU, SELU, SIGMOID, SILU, SOFTMAX, SOFTPLUS, TANH, UPDATE_ROWS, row_t, score_t, share_t, team_active,
-    team_barrier, team_free, team_new, team_run,
+    PANEL_BYTES, RELU, SELU, SIGMOID, SILU, SOFTMAX, SOFTPLUS, TANH, UPDATE_ROWS, row_t, score_t, share_t, stage_t,
+    team_active, team_barrier, team_free, team_new, team_run,
 )
 from fusedelta._cpu cimport current_kernels
 from fusedelta._dense cimport dense_ops, narrow_dense_ops
+from fusedelta._elementwise cimport activation_ops, dropout_ops, fork_ops
 from fusedelta._losses cimport set_loss
+from fusedelta._normalize cimport batch_ops, layer_ops
 from fusedelta._optimizers cimport Optimizer, finish_share, rule_t
 from fusedelta._threads cimport threads_worth
 
@@ -38,6 +41,8 @@ KINDS = {
     "elu": ELU, "selu": SELU, "hard_sigmoid": HARD_SIGMOID, "hard_tanh": HARD_TANH, "exponential": EXPONENTIAL,
     "softplus": SOFTPLUS, "silu": SILU, "mish": MISH, "gelu": GELU, "gelu_tanh": GELU_TANH,
 }
+
+cdef double ELEMENTWISE_FLOPS = 30  # a value of a row without weights, all passes: a guess
 
 
 # From so many bytes of first weights on, which the nearest cache does not hold, one walk over them is better than two.
@@ -60,7 +65,7 @@ cdef class Program:
 
     Parameters
     ----------
-    rows : list of layers.Row
+    rows : list of rows.Row
         The layers, with the place of each in `params`.
     loss : str
         Name of the loss.
@@ -68,15 +73,21 @@ cdef class Program:
         The network's, shared by its programs.
     params : ndarray
         The flat block of weights and biases, updated in place; the caller keeps it alive.
+    state : ndarray
+        The flat block of what training keeps beside them; the caller keeps it alive.
     narrow : bool
         Feature-major.
     n_threads : int
-        The most threads that a step may use; feature-major, one is used.
+        The most threads that a step may use; one is used feature-major, and to normalise over batches.
     """
 
-    def __cinit__(self, list rows, str loss, Optimizer optimizer, np.ndarray params, bint narrow, int n_threads):
+    def __cinit__(self, list rows, str loss, Optimizer optimizer, np.ndarray params, np.ndarray state,
+                  bint narrow, int n_threads):
         cdef ptrdiff_t i, last = len(rows) - 1
-        self.narrow, self.threads, self.shares = narrow, 1 if narrow else n_threads, 1
+        self.kinds = [row.kind for row in rows]
+        self.partners = [row.partner for row in rows]
+        self.narrow, self.shares = narrow, 1
+        self.threads = 1 if narrow or "batch_normalization" in self.kinds else n_threads
         self.team = team_new(self.threads)
         self.itemsize = np.PyArray_ITEMSIZE(params)
         self.net.cpu = current_kernels(self.itemsize)
@@ -85,12 +96,16 @@ cdef class Program:
         if self.net.rows == NULL or self.team == NULL:
             raise MemoryError()
         for i in range(last + 1):
-            self.compile(&self.net.rows[i], rows[i], np.PyArray_BYTES(params))
+            self.compile(&self.net.rows[i], rows[i], np.PyArray_BYTES(params), np.PyArray_BYTES(state))
             if i > 0:
                 self.net.rows[i].ldx = self.net.rows[i - 1].ld
                 self.net.rows[i].act_below = self.net.rows[i - 1].act
+        self.dense, self.padded = set(self.kinds) == {"dense"}, self.kinds[0] != "dense"
+        self.drops = "dropout" in self.kinds
+        if self.padded:
+            self.net.rows[0].ldx = self.net.rows[0].ld
         self.k, self.n = self.net.rows[0].k, self.net.rows[last].n
-        self.takes_ahead = self.k * self.net.rows[0].ld * self.itemsize >= FAR_AWAY
+        self.takes_ahead = self.dense and self.k * self.net.rows[0].ld * self.itemsize >= FAR_AWAY
         self.output = self.net.loss.act = self.net.rows[last].act
         self.net.loss.n, self.net.loss.ld = self.n, self.net.rows[last].ld
         self.logits = set_loss(&self.net.loss, loss, self.net.cpu)
@@ -101,13 +116,28 @@ cdef class Program:
             self.net.finish = finish_share
         self.aim(optimizer.target)
 
-    cdef int compile(self, row_t *row, object layer, char *params) except -1:
-        row.ops = &narrow_dense_ops if self.narrow else &dense_ops
+    cdef int compile(self, row_t *row, object layer, char *params, char *state) except -1:
         row.k, row.n, row.ld = layer.n_inputs, layer.n_outputs, layer.stride
-        row.ldx = row.k
+        row.ldx, row.height = row.k, layer.height
         row.W = params + <ptrdiff_t> layer.offset * self.itemsize
         row.act.kind, row.act.slope = KINDS[layer.activation], layer.slope
-        self.flops += 6.0 * row.k * row.n
+        if layer.kind == "dense":
+            row.ops = &narrow_dense_ops if self.narrow else &dense_ops
+        elif layer.kind == "fork":
+            row.ops = &fork_ops
+        elif layer.kind in ("activation", "add"):
+            row.ops = &activation_ops
+        elif layer.kind in ("batch_normalization", "layer_normalization"):
+            row.ops = &batch_ops if layer.kind == "batch_normalization" else &layer_ops
+            row.epsilon, row.momentum = layer.layer.epsilon, getattr(layer.layer, "momentum", 1)
+            row.scale, row.center = layer.layer.scale, layer.layer.center
+            row.moving = state + <ptrdiff_t> layer.state_offset * self.itemsize
+        elif layer.kind == "dropout":
+            row.ops = &dropout_ops
+            row.rate, row.threshold, row.number = layer.layer.rate, layer.layer.threshold, layer.number
+        else:
+            raise ValueError(f"layers: no row is called {layer.kind!r}")
+        self.flops += 6.0 * row.k * row.n if layer.kind == "dense" else ELEMENTWISE_FLOPS * row.n
         self.sloped |= row.act.kind >= SOFTPLUS
         return 0
 
@@ -121,6 +151,7 @@ cdef class Program:
 
     cdef int reserve(self, ptrdiff_t m, bint gathers, int threads) except -1:
         """Room for batches of m samples, for their inputs if they do not lie together, and for so many threads."""
+        gathers = gathers or self.padded
         if m <= self.capacity and (self.gathers or not gathers) and threads <= self.shares:
             return 0
         m, gathers, self.shares = max(m, self.capacity), gathers or self.gathers, max(threads, self.shares)
@@ -140,22 +171,38 @@ cdef class Program:
         """Place every matrix from `memory` on; returns the bytes they take."""
         if self.narrow:
             return self.lay_out_narrow(memory, m)
-        cdef ptrdiff_t i, scratch = 0, widest = 0, last = self.net.n_rows - 1
+        cdef ptrdiff_t i, scratch = 0, widest = 0, below = 0, fork, last = self.net.n_rows - 1
         cdef ptrdiff_t deltas = 2 if self.shares == 1 else self.net.n_rows  # threads update after the whole way back
         cdef char *at = memory
         cdef row_t *rows = self.net.rows
+        self.inputs, at = at, at + (round_up(m * rows[0].ldx * self.itemsize) if gathers else 0)
+        self.parts.inputs = at - memory
         for i in range(last + 1):
-            at = place_outputs(&rows[i], at, m * rows[i].ld * self.itemsize)
-            rows[i].X = rows[i - 1].Y if i > 0 else NULL
+            rows[i].X = rows[i - 1].Y if i > 0 else self.inputs
             rows[i].Sx = derived_from(&rows[i - 1]) if i > 0 else NULL
+            rows[i].Dx = NULL
+            if self.kinds[i] == "fork":
+                rows[i].Y = <void *> rows[i].X
+            else:
+                at = place_outputs(&rows[i], at, m * rows[i].ld * self.itemsize)
+            rows[i].statistics, at = at, at + self.statistics_bytes(i, m)
             widest = max(widest, rows[i].ld * self.itemsize)
             scratch = max(scratch, scratch_bytes(&rows[i], m, self.itemsize))
-        self.parts.activations = at - memory
+        self.parts.activations = at - memory - self.parts.inputs
         for i in range(last + 1):
             rows[i].D = at + (i % deltas) * m * widest
-            rows[i].Dx = at + ((i - 1) % deltas) * m * widest if i > 0 else NULL
-        self.parts.deltas = deltas * m * widest
-        at += self.parts.deltas
+        self.parts.deltas = -(at - memory)
+        at += deltas * m * widest
+        for i in range(last + 1):
+            if self.kinds[i] == "add":  # its deltas are also those of the fork that it ends
+                fork = self.partners[i]
+                rows[i].D, at = at, at + m * rows[i].ld * self.itemsize
+                rows[i].more_X, rows[fork].more_D = rows[fork].Y, rows[i].D
+        self.parts.deltas += at - memory
+        for i in range(last + 1):
+            if below > 0:  # rows of parameters, whose gradients need it
+                rows[i].Dx = rows[i - 1].D
+            below += rows[i].height
         self.panels, self.panel = at, scratch
         self.parts.scratch = self.shares * self.panel
         at += self.parts.scratch
@@ -163,9 +210,12 @@ cdef class Program:
         self.targets, at = at, at + (0 if self.sparse else m * rows[last].ld * self.itemsize)
         self.labels, at = <int64_t *> at, at + (round_up(m * sizeof(int64_t)) if self.sparse else 0)
         self.parts.targets = at - self.targets
-        self.inputs, at = at, at + (round_up(m * self.k * self.itemsize) if gathers else 0)
-        self.parts.inputs = at - self.inputs
         return at - memory
+
+    cdef ptrdiff_t statistics_bytes(self, ptrdiff_t i, ptrdiff_t m) noexcept:
+        if self.kinds[i] == "batch_normalization":
+            return 4 * self.net.rows[i].ld * self.itemsize
+        return round_up(2 * m * self.itemsize) if self.kinds[i] == "layer_normalization" else 0
 
     cdef ptrdiff_t lay_out_narrow(self, char *memory, ptrdiff_t m) noexcept:
         cdef ptrdiff_t i, widest = 0, last = self.net.n_rows - 1
@@ -212,8 +262,9 @@ cdef class Program:
                 else:
                     (<double *> ones)[lane] = 1
 
-    cdef void want(self, bint logits) noexcept nogil:
-        """What the last row gives: logits, or the activated output."""
+    cdef void begin(self, stage_t stage, bint logits) noexcept nogil:
+        """What the walks to come are for, and whether the last row gives logits, or the activated output."""
+        self.net.stage = stage
         self.net.rows[self.net.n_rows - 1].act.kind = LINEAR if logits else self.output.kind
         if self.sloped and not self.narrow:
             self.want_slopes(True)
@@ -256,8 +307,12 @@ cdef class Program:
 
     cdef void place(self, const char *X) noexcept nogil:
         """Let the rows read inputs that lie together."""
-        self.net.rows[0].X = X
-        self.source.scattered = False
+        if self.padded:  # all but dense rows want whole blocks: `forward` copies them
+            self.net.rows[0].X = self.inputs
+            self.source = source_t(True, X, NULL)
+        else:
+            self.net.rows[0].X = X
+            self.source.scattered = False
 
     cdef void look_ahead(self, const data_set *data, ptrdiff_t next) noexcept nogil:
         """Say which sample comes after the one in place, or, with -1, that it is not known."""
@@ -276,8 +331,7 @@ cdef class Program:
         elif not self.sparse:
             self.net.loss.T = self.targets
             if data.order == NULL:
-                for i in range(m):
-                    memcpy(self.targets + i * ld, data.T + (first + i) * bytes, bytes)
+                spread(self.targets, ld, data.T + first * bytes, bytes, m)
             else:
                 gather(self.targets, ld, data.T, bytes, data.order + first, m)
         elif data.order == NULL:
@@ -308,12 +362,19 @@ cdef class Program:
         cdef int threads = team_active(self.team)
         return share_t(m, m * thread // threads, m * (thread + 1) // threads, self.panels + thread * self.panel)
 
+    cdef void bring(self, ptrdiff_t first, ptrdiff_t last) noexcept nogil:
+        """Copy the inputs of samples first .. last - 1 of the batch to where the first row reads them."""
+        cdef ptrdiff_t bytes = self.k * self.itemsize, ld = self.net.rows[0].ldx * self.itemsize
+        if self.source.order != NULL:
+            gather(self.inputs + first * ld, ld, self.source.samples, bytes, self.source.order + first, last - first)
+        else:
+            spread(self.inputs + first * ld, ld, self.source.samples + first * bytes, bytes, last - first)
+
     cdef void forward_share(self, const share_t *share) noexcept nogil:
-        cdef ptrdiff_t i, bytes = self.k * self.itemsize
+        cdef ptrdiff_t i
         cdef const row_t *rows = self.net.rows
         if self.source.scattered:
-            gather(self.inputs + share.first * bytes, bytes, self.source.samples, bytes,
-                   self.source.order + share.first, share.last - share.first)
+            self.bring(share.first, share.last)
         for i in range(self.net.n_rows):
             rows[i].ops.forward(&self.net, &rows[i], share)
 
@@ -350,8 +411,9 @@ cdef class Program:
             row = &self.net.rows[i]
             if row.Dx != NULL:
                 row.ops.backward(&self.net, row, &samples)
-            weights.last = row.k + 1
-            row.ops.update(&self.net, row, &weights, alpha, beta)
+            if row.height > 0:
+                weights.last = row.height
+                row.ops.update(&self.net, row, &weights, alpha, beta)
 
     cdef void step(self, ptrdiff_t m, score_t *score) noexcept nogil:
         """One optimiser step on the batch in place."""
@@ -367,16 +429,18 @@ cdef class Program:
             if threads > 1:
                 step.program, step.m, step.score = <void *> self, m, score
                 team_run(self.team, threads, run_share, &step)
+                self.net.noise.step += self.drops
                 return
         if self.narrow:
             self.net.loss.n = m
             self.net.cpu.narrow_step(&self.net, m, alpha, beta, score)
-        elif m == 1:
+        elif m == 1 and self.dense:
             self.net.cpu.online_step(&self.net, alpha, beta, score)
         else:
             self.forward(m, 1)
             self.score(m, score)
             self.backward(m, rule.rate, beta)
+            self.net.noise.step += self.drops
         if self.net.finish != NULL:
             self.net.finish(&self.net, 0, 1)
 
@@ -394,12 +458,14 @@ cdef class Program:
             self.score(m, score)
         team_barrier(self.team)
         for i in range(self.net.n_rows - 1, 0, -1):
-            rows[i].ops.backward(&self.net, &rows[i], &share)
+            if rows[i].Dx != NULL:
+                rows[i].ops.backward(&self.net, &rows[i], &share)
         team_barrier(self.team)
         for i in range(self.net.n_rows):
-            share.first = (rows[i].k + 1) * thread // threads
-            share.last = (rows[i].k + 1) * (thread + 1) // threads
-            rows[i].ops.update(&self.net, &rows[i], &share, alpha, rule.beta)
+            share.first = rows[i].height * thread // threads
+            share.last = rows[i].height * (thread + 1) // threads
+            if share.first < share.last:
+                rows[i].ops.update(&self.net, &rows[i], &share, alpha, rule.beta)
         if self.net.finish != NULL:
             team_barrier(self.team)
             self.net.finish(&self.net, thread, threads)
@@ -434,6 +500,13 @@ cdef void gather(char *to, ptrdiff_t ld, const char *samples, ptrdiff_t bytes, c
     cdef ptrdiff_t i
     for i in range(m):
         memcpy(to + i * ld, samples + order[i] * bytes, bytes)
+
+
+cdef void spread(char *to, ptrdiff_t ld, const char *samples, ptrdiff_t bytes, ptrdiff_t m) noexcept nogil:
+    """The samples as they lie, `ld` bytes apart."""
+    cdef ptrdiff_t i
+    for i in range(m):
+        memcpy(to + i * ld, samples + i * bytes, bytes)
 
 
 cdef void run_share(void *argument, int thread) noexcept nogil:

@@ -15,9 +15,10 @@ from fusedelta import losses, optimizers, parameters, profiling, threads, valida
 from fusedelta.divergence import Guard
 from fusedelta.engine import NOT_BUILT, Engine, Unbuilt
 from fusedelta.history import History
-from fusedelta.layers import Dense, Row, check_layers, compile_rows
+from fusedelta.layers import Layer
 from fusedelta.optimizers import Optimizer
 from fusedelta.profiling import Profile
+from fusedelta.rows import Row, check_layers, compile_rows
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike
@@ -38,7 +39,7 @@ class Assembly:
 
     def __init__(
         self,
-        layers: Sequence[Dense],
+        layers: Sequence[Layer],
         loss: str,
         optimizer: Optimizer | str = "sgd",
         input_shape: tuple[int] | None = None,
@@ -46,18 +47,21 @@ class Assembly:
         seed: int | None = None,
         n_threads: int | None = None,
     ) -> None:
-        self._layers = check_layers(layers)
+        output = check_layers(layers)
+        self._layers = tuple(layers)
+        self._n_outputs = output.n_outputs
         self._loss = losses.resolve(loss)
-        losses.check_output(self._loss, self._layers[-1].kind)
+        losses.check_output(self._loss, output.activation)
         self._optimizer = optimizers.resolve(optimizer)
         self._dtype = validation.float_dtype(dtype)
         self._seed = validation.seed(seed)
         self._n_threads = None if n_threads is None else validation.integer("n_threads", n_threads)
         n_inputs = validation.input_shape(input_shape)
+        sequences = np.random.SeedSequence(self._seed).spawn(3)
         self._rng_init, self._rng_shuffle = (
-            np.random.Generator(np.random.PCG64(sequence))
-            for sequence in np.random.SeedSequence(self._seed).spawn(2)
+            np.random.Generator(np.random.PCG64(sequence)) for sequence in sequences[:2]
         )
+        self._dropout_key = int(sequences[2].generate_state(1, np.uint64)[0])
         #: Whatever was saved beside the weights: a dict of what JSON can hold.
         self.metadata: dict[str, Any] = {}
         #: Set it to end a `fit` after the current epoch, from a callback; `fit` starts with False.
@@ -70,7 +74,7 @@ class Assembly:
     # --------------------------------------------------------------------------------- settings
 
     @property
-    def layers(self) -> tuple[Dense, ...]:
+    def layers(self) -> tuple[Layer, ...]:
         """The layers, first to last."""
         return self._layers
 
@@ -140,6 +144,28 @@ class Assembly:
         """What the last `fit` returned or, where an exception ended it, would have; else None."""
         return self._history
 
+    @property
+    def dropout_state(self) -> dict[str, int]:
+        """What the masks of `Dropout` follow from, settable.
+
+        ``"key"`` is drawn from the seed, ``"step"`` counts the training steps of a network with
+        such a layer.
+        """
+        return {"key": self._dropout_key, "step": self._engine.dropout_step}
+
+    @dropout_state.setter
+    def dropout_state(self, state: dict[str, int]) -> None:
+        if not isinstance(state, dict) or set(state) != {"key", "step"}:
+            raise ValueError(
+                f"dropout_state: expected a dict with 'key', 'step', got {validation.shown(state)}"
+            )
+        key, step = (
+            validation.integer(f"dropout_state[{name!r}]", state[name], minimum=0, below=2**64)
+            for name in ("key", "step")
+        )
+        self._dropout_key = self._engine.dropout_key = key
+        self._engine.dropout_step = step
+
     def __repr__(self) -> str:
         return (
             f"{type(self).__name__}({list(self._layers)}, loss={self.loss!r}, "
@@ -176,11 +202,25 @@ class Assembly:
 
     @property
     def weights(self) -> list[np.ndarray]:
-        """Live views ``[W0, b0, W1, b1, ...]`` into `params`; W is (inputs, outputs)."""
+        """Live views ``[W0, b0, W1, b1, ...]``, layer by layer as in Keras; W is (inputs, outputs).
+
+        A normalisation has gamma and beta, one over batches its moving mean and variance too.
+        """
+        return parameters.all_views(self._rows, self.params, self._state)
+
+    @property
+    def trainable_weights(self) -> list[np.ndarray]:
+        """Those that the optimiser moves: live views into `params`."""
         return parameters.views(self._rows, self.params)
 
+    @property
+    def non_trainable_weights(self) -> list[np.ndarray]:
+        """Those that it does not: moving means and variances."""
+        self._check_built()
+        return parameters.state_views(self._rows, self._state)
+
     def get_weights(self) -> list[np.ndarray]:
-        """Copies ``[W0, b0, W1, b1, ...]`` of the parameters."""
+        """Copies of all `weights`, ``[W0, b0, W1, b1, ...]``."""
         return [weight.copy() for weight in self.weights]
 
     def set_weights(self, weights: Sequence[ArrayLike]) -> None:
@@ -198,6 +238,10 @@ class Assembly:
         """
         views = self.weights
         ready = validation.check_weights(weights, [view.shape for view in views], self._dtype)
+        names = parameters.names(self._rows, "{name}", with_state=True)
+        for i, (name, weight) in enumerate(zip(names, ready, strict=True)):
+            if name == "moving_variance" and (weight < 0).any():
+                raise ValueError(f"weights[{i}]: expected variances >= 0, got {weight.min()}")
         for view, weight in zip(views, ready, strict=True):
             view[...] = weight
 
@@ -207,7 +251,7 @@ class Assembly:
 
         ``"steps"`` is the number of steps that it has counted (plain `SGD` counts none). What
         stands in its formulae for every weight, such as ``"velocity"`` of `SGD` with momentum or
-        ``"m"`` and ``"v"`` of `Adam`, are lists of arrays as `get_weights` returns them.
+        ``"m"`` and ``"v"`` of `Adam`, are lists of arrays like `trainable_weights`.
         """
         moments = {
             name: [piece.copy() for piece in parameters.views(self._rows, block)]
@@ -264,6 +308,7 @@ class Assembly:
         copy.set_weights(net.weights)
         copy.optimizer_state = net.optimizer_state
         copy.shuffle_state = net.shuffle_state
+        copy.dropout_state = net.dropout_state
         return copy
 
     def __copy__(self) -> Self:
@@ -276,15 +321,21 @@ class Assembly:
             for name, value in self.__dict__.items()
             if name not in ("_engine", "_guard", "_prepare", "_fitting")
         }
-        return {**state, "optimizer_state": self.optimizer_state}
+        return {
+            **state,
+            "optimizer_state": self.optimizer_state,
+            "dropout_state": self.dropout_state,
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         optimizer_state = state.pop("optimizer_state")
+        dropout_state = state.pop("dropout_state")
         self.__dict__.update(state)
         self._detach()
         if state["_rows"]:
-            self._attach(state["_rows"], state["_params"])
+            self._attach(state["_rows"], state["_params"], state["_state"])
             self.optimizer_state = optimizer_state
+            self.dropout_state = dropout_state
 
     # ------------------------------------------------------------------------------ the engine
 
@@ -293,6 +344,7 @@ class Assembly:
         self._fitting = threading.Lock()
         self._rows: tuple[Row, ...] = ()
         self._params: Any = None
+        self._state: Any = None
         self._prepare = self._preparation(None)
         self._engine: Any = Unbuilt(self._build_for)
 
@@ -307,32 +359,38 @@ class Assembly:
         """Draw starting weights for that many inputs, and make the engine."""
         rows = tuple(compile_rows(self._layers, n_inputs, self._dtype))
         params = parameters.allocate(rows, self._dtype)
-        pieces = iter(parameters.views(rows, params))
-        for layer, row in zip(self._layers, rows, strict=True):
-            for values in layer.draw(self._rng_init, row.n_inputs):
-                next(pieces)[...] = values
-        self._attach(rows, params)
+        state = parameters.allocate_state(rows, self._dtype)
+        for row in rows:
+            pieces = parameters.all_views([row], params, state)
+            values = row.layer.draw(self._rng_init, row) if pieces else []
+            for piece, start in zip(pieces, values, strict=True):
+                piece[...] = start
+        self._attach(rows, params, state)
 
-    def _attach(self, rows: tuple[Row, ...], params: np.ndarray) -> None:
+    def _attach(self, rows: tuple[Row, ...], params: np.ndarray, state: np.ndarray) -> None:
         """Make the engine, with a copy of the parameters in a block of its own."""
         self._rows = rows
         self._params = parameters.allocate(rows, self._dtype)
         self._params[:] = params
+        self._state = parameters.allocate_state(rows, self._dtype)
+        self._state[:] = state
         self._prepare = self._preparation(rows[0].n_inputs)
         self._engine = self._engine_type(
             list(rows),
             self.loss,
             self._optimizer,
             self._params,
+            self._state,
             self._prepare,
             threads.resolve(self._n_threads),
         )
-        self._guard = Guard(self._engine, self._params, self._rng_shuffle)
+        self._engine.dropout_key = self._dropout_key
+        self._guard = Guard(self._engine, self._params, self._state, self._rng_shuffle)
         self.alive.add(self)
         profiling.attached(self)
 
     def _preparation(self, n_inputs: int | None) -> validation.Prepare:
-        return validation.Prepare(n_inputs, self._layers[-1].units, self._dtype, self._loss)
+        return validation.Prepare(n_inputs, self._n_outputs, self._dtype, self._loss)
 
     def _check_built(self) -> None:
         if not self._rows:

@@ -213,12 +213,13 @@ def _describe(table: Table, model: TableModel, options: Namespace) -> str:
     """Return what is going to be trained on what, in two lines."""
     net, target = model.net, model.encoding.target
     classes = f" ({target.width} classes)" if isinstance(target, Categorical) else ""
-    sizes = [model.encoding.width, *(layer.units for layer in net.layers)]
+    sizes = [model.encoding.width, *(weights.size for weights in net.weights[1::2])]
+    output = getattr(net.layers[-1], "activation", "linear")
     return (
         f"{table.source}: {len(table)} rows, {len(model.encoding.features)} features, "
         f"{model.encoding.task} of {target.name!r}{classes}\n"
         f"network {'-'.join(map(str, sizes))}, {options.activation} and "
-        f"{net.layers[-1].activation}, {net.loss}, {options.optimizer}, {net.dtype}"
+        f"{output}, {net.loss}, {options.optimizer}, {net.dtype}"
     )
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from fusedelta import text, validation
+from fusedelta import parameters, text, validation
+from fusedelta.rows import Compiler
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -84,13 +86,23 @@ class Summary:
 
 def summarize(net: Sequential) -> Summary:
     """The summary of a network; see `fusedelta.Sequential.summary`."""
-    units = [layer.units for layer in net.layers]
-    counts = [W.size + b.size for W, b in zip(net.weights[::2], net.weights[1::2], strict=True)]
+    weights = net.weights
+    compiler = Compiler(net._rows[0].n_inputs, net.dtype)
+    compiler.compile(net.layers)
+    counts = dict.fromkeys((place.path for place in compiler.places), 0)
+    for row in compiler.rows:
+        counts[row.path] += sum(math.prod(part.shape) for part in row.parts + row.state)
     rows = [
-        (f"dense_{i}", f"(None, {units[i]})", str(layer.activation), counts[i])
-        for i, layer in enumerate(net.layers)
+        (
+            f"{place.layer.name}_{place.path}",
+            f"(None, {place.n_outputs})",
+            str(getattr(place.layer, "activation", "")),
+            counts[place.path],
+        )
+        for place in compiler.places
     ]
-    return Summary(rows, sum(counts), net.dtype.name, net.memory)
+    n_params = sum(weight.size for weight in weights)
+    return Summary(rows, n_params, net.dtype.name, net.memory)
 
 
 # -------------------------------------------------------------------------------- gradient checking
@@ -157,8 +169,11 @@ def gradient_check(
 
     For each block of parameters (each W and each b), with the gradient g and the numerical gradient
     ``n_i = (loss(w_i + epsilon) - loss(w_i - epsilon)) / (2 epsilon)``, the relative difference is
-    ``||g - n|| / (||g|| + ||n||)``, and 0 where both are zero. The check is made in float64, on a
-    copy of the network; it takes two evaluations of the loss per parameter.
+    ``||g - n|| / (||g|| + ||n||)``, and 0 where neither is more than what the rounding of the loss
+    does to n, as with a bias in front of a `BatchNormalization`: its gradient is zero. The check is
+    made in float64, on a copy of the network; it takes two evaluations of the loss per parameter.
+    The loss is that of `fusedelta.Sequential.gradients`: with `Dropout` always under the same mask,
+    with `BatchNormalization` by the statistics of the batch.
 
     Parameters
     ----------
@@ -191,26 +206,20 @@ def gradient_check(
     epsilon = validation.number("epsilon", epsilon, above=0)
     copy = type(net).like(net, dtype="float64")
     X, y = copy.prepare(X, y)
-    _, gradients = copy.gradients(X, y)
-    loss = copy.evaluate(X, y)["loss"]
+    loss, gradients = copy.gradients(X, y)
     if not np.isfinite(loss):
         raise ValueError(f"net: expected weights at which the loss is finite, got a loss of {loss}")
     rows = []
-    for i, (weights, gradient) in enumerate(zip(copy.weights, gradients, strict=True)):
-        slopes = _Slopes(lambda: copy.evaluate(X, y)["loss"], loss, weights, epsilon)
+    names = parameters.names(copy._rows, "{name}{path}")
+    for name, weights, gradient in zip(names, copy.trainable_weights, gradients, strict=True):
+        slopes = _Slopes(lambda: copy._engine.gradients(X, y, None), loss, weights, epsilon)
         numerical = np.array([slopes.central(at) for at in np.ndindex(weights.shape)])
         smooth = ~np.isnan(numerical)
-        difference = _relative_difference(gradient.ravel()[smooth], numerical[smooth])
-        name = f"{'Wb'[i % 2]}{i // 2}"
+        difference = slopes.relative_difference(gradient.ravel()[smooth], numerical[smooth])
         rows.append(
             CheckedBlock(name, weights.shape, _norm(gradient), difference, int((~smooth).sum()))
         )
     return GradientCheck(rows, epsilon)
-
-
-def _relative_difference(g: np.ndarray, n: np.ndarray) -> float:
-    scale = _norm(g) + _norm(n)
-    return _norm(g - n) / scale if scale else 0.0
 
 
 class _Slopes(NamedTuple):
@@ -226,10 +235,20 @@ class _Slopes(NamedTuple):
         left, right = self._left_and_right(at, self.epsilon)
         return float("nan") if self._is_kink(at, left, right) else (left + right) / 2
 
+    def relative_difference(self, g: np.ndarray, n: np.ndarray) -> float:
+        """Of two gradients; 0 if neither is more than rounding."""
+        if max(_norm(g), _norm(n)) <= self._rounding * np.sqrt(g.size):
+            return 0.0
+        return _norm(g - n) / (_norm(g) + _norm(n))
+
+    @property
+    def _rounding(self) -> float:
+        """What the rounding of the loss may do to a slope."""
+        return float(16 * np.finfo(float).eps * abs(self.loss_here) / self.epsilon)
+
     def _is_kink(self, at: tuple[int, ...], left: float, right: float) -> bool:
         """Whether left and right slopes differ, and a smaller step does not bring them nearer."""
-        rounding = 16 * np.finfo(float).eps * abs(self.loss_here) / self.epsilon
-        if abs(right - left) <= max(TOLERANCE * (abs(left) + abs(right)), rounding):
+        if abs(right - left) <= max(TOLERANCE * (abs(left) + abs(right)), self._rounding):
             return False
         nearer_left, nearer_right = self._left_and_right(at, self.epsilon / 10)
         return abs(nearer_right - nearer_left) > abs(right - left) / 2
@@ -248,9 +267,9 @@ class _Slopes(NamedTuple):
 
 
 class LayerFlow(NamedTuple):
-    """One line of a gradient flow: the weights W of one layer (without its bias)."""
+    """One line of a gradient flow: the weights W of one dense layer (without its bias)."""
 
-    layer: int
+    layer: int  #: the first dense layer is 1
     shape: tuple[int, int]  #: (inputs, outputs)
     weight_norm: float
     gradient_norm: float
@@ -266,7 +285,7 @@ class GradientFlow:
     loss : float
         On the data that were given.
     rows : list of LayerFlow
-        One per layer, first to last.
+        One per dense layer, first to last.
     """
 
     loss: float
@@ -291,7 +310,7 @@ class GradientFlow:
 
 
 def gradient_flow(net: Sequential, X: ArrayLike, y: ArrayLike) -> GradientFlow:
-    """Norms of each layer's weights and of their gradients, and the ratio of the two.
+    """Norms of each dense layer's weights and of their gradients, and the ratio of the two.
 
     Gradients that shrink from the last layer to the first are vanishing, gradients that grow are
     exploding; a ratio far from those of the other layers tells which layer learns too slowly.
@@ -315,11 +334,12 @@ def gradient_flow(net: Sequential, X: ArrayLike, y: ArrayLike) -> GradientFlow:
         If the data are wrong, or the network has not been built yet.
     """
     loss, gradients = net.gradients(X, y)
-    rows = []
-    for layer, (W, dW) in enumerate(zip(net.weights[::2], gradients[::2], strict=True)):
-        weight_norm, gradient_norm = _norm(W), _norm(dW)
-        ratio = gradient_norm / weight_norm if weight_norm else float("nan")
-        rows.append(LayerFlow(layer + 1, W.shape, weight_norm, gradient_norm, ratio))
+    rows: list[LayerFlow] = []
+    for W, dW in zip(net.trainable_weights, gradients, strict=True):
+        if W.ndim == 2:
+            weight_norm, gradient_norm = _norm(W), _norm(dW)
+            ratio = gradient_norm / weight_norm if weight_norm else float("nan")
+            rows.append(LayerFlow(len(rows) + 1, W.shape, weight_norm, gradient_norm, ratio))
     return GradientFlow(loss, rows)
 
 

@@ -43,21 +43,25 @@ class Divergence(NamedTuple):
 
 
 class Guard:
-    """A copy of all that training changes, to go back to: parameters, moments, steps, shuffles.
+    """A copy of all that training changes, to go back to: parameters, moments, steps, generators.
 
     Parameters
     ----------
     engine : Engine
     params : ndarray
         The flat block that the engine trains.
+    state : ndarray
+        That of what it keeps beside them, which may be empty.
     rng : Generator
         Draws the orders of the samples.
     """
 
-    def __init__(self, engine: Engine, params: np.ndarray, rng: np.random.Generator) -> None:
+    def __init__(
+        self, engine: Engine, params: np.ndarray, state: np.ndarray, rng: np.random.Generator
+    ) -> None:
         self._engine = engine
         self._rng = rng
-        self._blocks = [params, *engine.moments.values()]
+        self._blocks = [block for block in (params, state, *engine.moments.values()) if block.size]
         self._copies: list[np.ndarray] = []
 
     @property
@@ -71,14 +75,14 @@ class Guard:
             self._copies = [np.empty_like(block) for block in self._blocks]
         for saved, block in zip(self._copies, self._blocks, strict=True):
             saved[...] = block
-        self._steps = self._engine.steps
+        self._steps, self._dropout_step = self._engine.steps, self._engine.dropout_step
         self._shuffles = self._rng.bit_generator.state
 
     def restore(self) -> None:
         """Go back to the state that was copied last."""
         for saved, block in zip(self._copies, self._blocks, strict=True):
             block[...] = saved
-        self._engine.steps = self._steps
+        self._engine.steps, self._engine.dropout_step = self._steps, self._dropout_step
         self._rng.bit_generator.state = self._shuffles
 
     def is_finite(self) -> bool:

@@ -11,9 +11,9 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from fusedelta.layers import Row
 from fusedelta.optimizers import Optimizer
 from fusedelta.profiling import Cell
+from fusedelta.rows import Row
 from fusedelta.validation import Prepare
 
 __all__ = ["NOT_BUILT", "Engine", "Unbuilt"]
@@ -33,6 +33,7 @@ class Engine(Protocol):
         loss: str,
         optimizer: Optimizer,
         params: np.ndarray,
+        state: np.ndarray,
         prepare: Prepare,
         n_threads: int,
     ) -> None: ...
@@ -45,6 +46,10 @@ class Engine(Protocol):
 
     #: Steps of the last call of `train` whose loss was finite; right also if it was interrupted.
     trained: int
+
+    #: What the masks of dropout are drawn from, and the training steps of a network that has any.
+    dropout_key: int
+    dropout_step: int
 
     @property
     def memory(self) -> dict[str, int]:
@@ -75,8 +80,11 @@ class Engine(Protocol):
     def evaluate(self, X: np.ndarray, y: np.ndarray) -> tuple[float, float]:
         """Loss and accuracy (nan for a regression) on ready arrays."""
 
-    def gradients(self, X: np.ndarray, y: np.ndarray, block: np.ndarray) -> float:
-        """Write gradients into a block as `parameters.allocate` makes them; returns the loss."""
+    def gradients(self, X: np.ndarray, y: np.ndarray, block: np.ndarray | None) -> float:
+        """Write gradients into a block as `parameters.allocate` makes them; returns the loss.
+
+        All is as in the next `step`. Without a block, only the loss is computed.
+        """
 
     def retune(self, optimizer: Optimizer) -> None:
         """Go on with the numbers of an optimiser of the same kind; what it keeps stays."""
@@ -102,6 +110,8 @@ class Unbuilt:
 
     moments: ClassVar[dict[str, np.ndarray]] = {}
     steps: ClassVar[int] = 0
+    dropout_key: int
+    dropout_step = 0
 
     def __init__(self, build: Callable[[Any, Any], tuple[Engine, np.ndarray, np.ndarray]]) -> None:
         self._build = build

@@ -1,25 +1,59 @@
-"""Layers as data, and their compilation into the rows that the engines walk."""
+"""Layers: what a network is made of. Each is plain data; `fusedelta.rows` compiles them.
+
+* `Dense` is the layer that learns: a matrix of weights, a bias, an activation.
+* `Activation` is an activation alone, where something else comes between it and the weights.
+  Behind a layer without an activation of its own it costs nothing: the two become one.
+* `Dropout` sets a random part of its inputs to zero in training. Take it when the loss on the
+  training data keeps falling while that on other data rises: no unit can lean on single others.
+* `Residual` adds its inputs to what its layers make of them, so that gradients find a short way
+  back. Take it where networks of many layers learn slowly because their first gradients vanish.
+* `fusedelta.normalization` has `BatchNormalization` and `LayerNormalization`.
+
+>>> import fusedelta as fd
+>>> block = fd.Residual([fd.Dense(64), fd.BatchNormalization(), fd.Activation("relu")])
+>>> net = fd.Sequential(
+...     [fd.Dense(64, "relu"), block, block, fd.Dropout(0.3), fd.Dense(10, "softmax")],
+...     loss="sparse_categorical_crossentropy", input_shape=(20,), seed=1)
+>>> net.predict([[0.5] * 20]).shape  # predictions drop nothing
+(1, 10)
+"""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from fusedelta import activations, initializers, validation
-from fusedelta.activations import Activation
 from fusedelta.initializers import Initializer
+from fusedelta.rows import Part, check_list
 
-__all__ = ["ALIGNMENT", "Dense", "Row", "check_layers", "compile_rows"]
+if TYPE_CHECKING:
+    from fusedelta.rows import Compiler, Row
 
-#: Every row of parameters starts at a multiple of this many bytes.
-ALIGNMENT = 64
+__all__ = ["Activation", "Dense", "Dropout", "Layer", "Residual"]
+
+
+class Layer(ABC):
+    """Base of the layers: frozen dataclasses that compile themselves into rows."""
+
+    #: In files, and in the table of `fusedelta.Sequential.summary`.
+    name: ClassVar[str]
+
+    @abstractmethod
+    def compile(self, compiler: Compiler) -> None:
+        """Add this layer's rows, for inputs of ``compiler.width`` values."""
+
+    def draw(self, rng: np.random.Generator, row: Row) -> list[np.ndarray]:
+        """Starting values in float64 of a row that this layer has compiled, parts then state."""
+        return []
 
 
 @dataclass(frozen=True, repr=False)
-class Dense:
+class Dense(Layer):
     """A fully connected layer: ``Y = activation(X W + b)``.
 
     Parameters
@@ -49,8 +83,10 @@ class Dense:
     Dense(units=16, activation='relu')
     """
 
+    name: ClassVar = "dense"
+
     units: int
-    activation: Activation = "linear"
+    activation: activations.Activation = "linear"
     kernel_initializer: str | Initializer | None = None
     bias_initializer: str | Initializer = "zeros"
 
@@ -69,11 +105,17 @@ class Dense:
             shown.append(f"bias_initializer={self.bias_initializer!r}")
         return f"Dense({', '.join(shown)})"
 
-    def draw(self, rng: np.random.Generator, n_inputs: int) -> list[np.ndarray]:
+    def compile(self, compiler: Compiler) -> None:
+        """One row, ``z = X W + b``."""
+        parts = Part("W", (compiler.width, self.units)), Part("b", (self.units,))
+        activation = activations.resolve(self.activation)
+        compiler.add("dense", self, self.units, activation, parts)
+
+    def draw(self, rng: np.random.Generator, row: Row) -> list[np.ndarray]:
         """Starting values ``[W, b]`` in float64, W first, from one stream of random numbers."""
         kernel = self.kernel_initializer or initializers.default(self.kind)
         return [
-            initializers.resolve("kernel_initializer", kernel)(rng, n_inputs, self.units),
+            initializers.resolve("kernel_initializer", kernel)(rng, row.n_inputs, self.units),
             initializers.resolve("bias_initializer", self.bias_initializer)(rng, 1, self.units)[0],
         ]
 
@@ -83,74 +125,137 @@ class Dense:
         return activations.resolve(self.activation)[0]
 
 
-class Row(NamedTuple):
-    """One layer as an engine sees it: what it computes, and where its parameters are."""
+@dataclass(frozen=True)
+class Activation(Layer):
+    """An activation as a layer of its own: ``Y = activation(X)``.
 
-    kind: str  #: what the layer does: "dense"
-    n_inputs: int  #: k
-    n_outputs: int  #: n
-    activation: str  #: kind of the activation
-    slope: float  #: leaky relu's slope, elu's alpha, else 0.0
-    offset: int  #: where W starts in the flat block, in elements
-    stride: int  #: distance of W's rows in elements: n rounded up to 64 bytes
-
-
-def compile_rows(layers: Sequence[Dense], n_inputs: int, dtype: np.dtype) -> list[Row]:
-    """The layers as rows, with their places in the flat block of parameters.
+    Behind a layer whose activation is linear, such as ``Dense(8)``, the two are computed as one:
+    ``Dense(8), Activation("relu")`` is ``Dense(8, "relu")``, but for the initialiser that a `Dense`
+    layer takes by default, which goes by its own activation.
 
     Parameters
     ----------
-    layers : sequence of Dense
-    n_inputs : int
-        Number of inputs of the first layer.
-    dtype : numpy.dtype
-        float32 or float64.
-
-    Returns
-    -------
-    rows : list of Row
-    """
-    rows, offset = [], 0
-    lanes = ALIGNMENT // dtype.itemsize
-    for layer in layers:
-        kind, slope = activations.resolve(layer.activation)
-        stride = -(-layer.units // lanes) * lanes
-        rows.append(Row("dense", n_inputs, layer.units, kind, slope, offset, stride))
-        offset += (n_inputs + 1) * stride
-        n_inputs = layer.units
-    return rows
-
-
-def check_layers(layers: Sequence[Dense]) -> tuple[Dense, ...]:
-    """The layers as a tuple, if they make a network.
+    activation : str, LeakyReLU, ELU or GELU
+        As for `Dense`. ``"softmax"`` is for the last layer.
 
     Raises
     ------
-    TypeError
-        If it is not a sequence of layers.
-    ValueError
-        If it is empty, or softmax stands anywhere but on an output layer of two units or more.
+    TypeError, ValueError
+        If it is none of the activations.
+
+    Examples
+    --------
+    >>> import fusedelta as fd
+    >>> fd.Activation("relu")
+    Activation(activation='relu')
     """
-    if not isinstance(layers, list | tuple):
-        raise TypeError(f"layers: expected a list of layers, got {validation.shown(layers)}")
-    if not layers:
-        raise ValueError("layers: expected at least one layer, got an empty list")
-    for i, layer in enumerate(layers):
-        if not isinstance(layer, Dense):
-            raise TypeError(f"layers[{i}]: expected a Dense layer, got {validation.shown(layer)}")
-        if layer.kind == "softmax":
-            _check_softmax(i, layer, is_last=i == len(layers) - 1)
-    return tuple(layers)
+
+    name: ClassVar = "activation"
+
+    activation: activations.Activation
+
+    def __post_init__(self) -> None:
+        activations.resolve(self.activation)
+
+    def compile(self, compiler: Compiler) -> None:
+        """No row, or one."""
+        compiler.activate(self, activations.resolve(self.activation))
 
 
-def _check_softmax(i: int, layer: Dense, *, is_last: bool) -> None:
-    if not is_last:
-        raise ValueError(
-            f"layers[{i}]: softmax is for the output layer, because it turns a whole layer into "
-            f"probabilities; got it on hidden layer {layer!r}"
-        )
-    if layer.units == 1:
-        raise ValueError(
-            f"layers[{i}]: softmax over 1 unit is always 1; expected at least 2 units, "
-            "or sigmoid for two classes with one output"
-        )
+@dataclass(frozen=True)
+class Dropout(Layer):
+    """Sets inputs to zero at random while training, and scales up the others to make good for it.
+
+    ``Y = X * mask / (1 - rate)``, with a mask of zeros and ones, each zero with probability `rate`
+    ("inverted" dropout, as in Keras); ``Y = X`` in `predict` and `evaluate`.
+
+    Every step draws a new mask, by a generator without a state of its own: each value follows from
+    the network's seed, the layer, the number of the step, the sample's place in the batch and the
+    feature. So the same seed drops the same values with any number of threads, on any processor, in
+    either dtype and in the NumPy twin, and a mask is computed again on the way back: it takes no
+    memory. ``net.dropout_state`` counts the steps; copies and files keep it. `gradients` and
+    `gradient_check` use the mask of the step to come, and do not count.
+
+    Parameters
+    ----------
+    rate : float
+        Part of the inputs to drop, at least 0 and below 1. It is rounded to a multiple of 2^-32.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is not such a number.
+
+    References
+    ----------
+    Srivastava, Hinton, Krizhevsky, Sutskever, Salakhutdinov: Dropout: A Simple Way to Prevent
+    Neural Networks from Overfitting (2014). The generator is Threefry-4x32-13: Salmon, Moraes,
+    Dror, Shaw: Parallel Random Numbers: As Easy as 1, 2, 3 (2011).
+
+    Examples
+    --------
+    >>> import fusedelta as fd
+    >>> fd.Dropout(0.5)
+    Dropout(rate=0.5)
+    """
+
+    name: ClassVar = "dropout"
+
+    rate: float
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rate", validation.number("rate", self.rate, minimum=0, below=1))
+
+    def compile(self, compiler: Compiler) -> None:
+        """One row."""
+        compiler.add("dropout", self)
+
+    @property
+    def threshold(self) -> int:
+        """Values are dropped whose random number of 32 bits is below this."""
+        return min(round(self.rate * 2**32), 2**32 - 1)
+
+
+@dataclass(frozen=True, init=False, repr=False)
+class Residual(Layer):
+    """Adds its inputs to what layers make of them: ``Y = X + f(X)``, with f all its layers.
+
+    It keeps the deltas of one batch more in memory than the layers alone. A `Residual` may stand in
+    another one.
+
+    Parameters
+    ----------
+    layers : list of Layer
+        As for `fusedelta.Sequential`; the last of them has as many outputs as the first has inputs.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is not a list of layers or an empty one. Where the numbers of inputs and outputs
+        differ, the network refuses it.
+
+    References
+    ----------
+    He, Zhang, Ren, Sun: Deep Residual Learning for Image Recognition (2016).
+
+    Examples
+    --------
+    >>> import fusedelta as fd
+    >>> fd.Residual([fd.Dense(8, "relu"), fd.Dense(8)])
+    Residual([Dense(units=8, activation='relu'), Dense(units=8, activation='linear')])
+    """
+
+    name: ClassVar = "residual"
+
+    layers: tuple[Layer, ...]
+
+    def __init__(self, layers: Sequence[Layer]) -> None:
+        check_list("layers", layers)
+        object.__setattr__(self, "layers", tuple(layers))
+
+    def __repr__(self) -> str:
+        return f"Residual({list(self.layers)})"
+
+    def compile(self, compiler: Compiler) -> None:
+        """A fork, the rows of the layers, and an addition."""
+        compiler.compile_residual(self, self.layers)

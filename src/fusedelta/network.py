@@ -34,8 +34,8 @@ class Sequential(Assembly):
 
     Parameters
     ----------
-    layers : list of Dense
-        From the first hidden layer to the output layer.
+    layers : list of Layer
+        From the first hidden layer to the output layer; see `fusedelta.layers`.
     loss : str
         ``"half_sum_squared_error"``, ``"mean_squared_error"``, ``"binary_crossentropy"`` (sigmoid
         outputs), ``"categorical_crossentropy"`` or ``"sparse_categorical_crossentropy"`` (softmax
@@ -51,7 +51,7 @@ class Sequential(Assembly):
     n_threads : int, optional
         The most threads that may share a training step or a prediction; by default those that the
         process may use. They do where each has enough to do; see `fusedelta.threads`. The results
-        do not depend on it, to the last bit.
+        do not depend on it, to the last bit. With `BatchNormalization`, one is used.
 
     Raises
     ------
@@ -306,7 +306,11 @@ class Sequential(Assembly):
         return {"loss": loss, "accuracy": accuracy} if self.is_classification else {"loss": loss}
 
     def gradients(self, X: ArrayLike, y: ArrayLike) -> tuple[float, list[np.ndarray]]:
-        """Loss and its gradient with respect to every parameter; nothing is updated.
+        """Loss and its gradient with respect to every trained parameter; nothing is updated.
+
+        They are those of the next `train_step` on the same data: `Dropout` drops what it would drop
+        there, and `BatchNormalization` goes by the statistics of X. A loop of one's own that steps
+        by these gradients counts up the step of `dropout_state` by itself.
 
         Parameters
         ----------
@@ -317,7 +321,7 @@ class Sequential(Assembly):
         -------
         loss : float
         grads : list of ndarray
-            In the order and shapes of `get_weights`.
+            In the order and shapes of `trainable_weights`.
         """
         self._check_built()
         X, y = self.prepare(X, y)
@@ -345,7 +349,7 @@ class Sequential(Assembly):
     # --------------------------------------------------------------------------------------- files
 
     def save(self, path: str | PathLike[str], metadata: dict[str, Any] | None = None) -> None:
-        """Write architecture, loss, optimiser and its state, dtype, seed and weights to a file.
+        """Write architecture, weights, loss, optimiser, all states, dtype and seed to a file.
 
         The number of threads is not saved, because it suits a machine.
 

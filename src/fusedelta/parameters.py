@@ -1,7 +1,9 @@
 """All parameters of a network in one flat, aligned block, and views of its pieces.
 
-A layer with k inputs and n outputs owns k + 1 rows of `stride` elements: W's rows, then the bias.
-The stride is n rounded up to 64 bytes; what lies beyond column n is padding and stays zero.
+A dense layer with k inputs and n outputs owns k + 1 rows of `stride` elements: W's rows, then the
+bias. The stride is n rounded up to 64 bytes; what lies beyond column n is padding and stays zero. A
+normalisation owns a row each for gamma and beta. Its moving means and variances are in a block of
+their own, of the same layout, which no optimiser sees: the state.
 """
 
 from __future__ import annotations
@@ -11,9 +13,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from fusedelta import text
-from fusedelta.layers import ALIGNMENT, Row
+from fusedelta.rows import ALIGNMENT, Part, Row
 
-__all__ = ["allocate", "views"]
+__all__ = ["all_views", "allocate", "allocate_state", "names", "shapes", "state_views", "views"]
 
 
 def allocate(rows: Sequence[Row], dtype: np.dtype) -> np.ndarray:
@@ -34,8 +36,15 @@ def allocate(rows: Sequence[Row], dtype: np.dtype) -> np.ndarray:
     ValueError
         If there is not enough memory.
     """
-    last = rows[-1]
-    n_bytes = (last.offset + (last.n_inputs + 1) * last.stride) * dtype.itemsize
+    return _aligned(rows[-1].end * dtype.itemsize, dtype)
+
+
+def allocate_state(rows: Sequence[Row], dtype: np.dtype) -> np.ndarray:
+    """The same for their state; of size 0 where they have none."""
+    return _aligned(rows[-1].state_end * dtype.itemsize, dtype)
+
+
+def _aligned(n_bytes: int, dtype: np.dtype) -> np.ndarray:
     try:
         raw = np.zeros(n_bytes + ALIGNMENT, np.uint8)
     except (MemoryError, ValueError):
@@ -60,9 +69,50 @@ def views(rows: Sequence[Row], block: np.ndarray) -> list[np.ndarray]:
     pieces : list of ndarray
         ``[W0, b0, W1, b1, ...]``, W of shape (inputs, outputs), b of shape (outputs,).
     """
+    return [view for row in rows for view in _cut(row, row.offset, row.parts, block)]
+
+
+def state_views(rows: Sequence[Row], block: np.ndarray) -> list[np.ndarray]:
+    """The same for a block of their state: moving means and variances."""
+    return [view for row in rows for view in _cut(row, row.state_offset, row.state, block)]
+
+
+def all_views(rows: Sequence[Row], params: np.ndarray, state: np.ndarray) -> list[np.ndarray]:
+    """Both, row by row, the state of each behind its parameters: the order of Keras."""
+    return [view for row in rows for view in (*views([row], params), *state_views([row], state))]
+
+
+def _cut(row: Row, at: int, parts: Sequence[Part], block: np.ndarray) -> list[np.ndarray]:
     pieces = []
-    for row in rows:
-        end = row.offset + (row.n_inputs + 1) * row.stride
-        piece = block[row.offset : end].reshape(row.n_inputs + 1, row.stride)[:, : row.n_outputs]
-        pieces += [piece[:-1], piece[-1]]
+    for part in parts:
+        end = at + part.height * row.stride
+        lines = block[at:end].reshape(part.height, row.stride)[:, : row.n_outputs]
+        pieces.append(lines if len(part.shape) == 2 else lines[0])
+        at = end
     return pieces
+
+
+def names(rows: Sequence[Row], pattern: str, *, with_state: bool = False) -> list[str]:
+    """Names of the pieces, in the order of `views`, or of `all_views`.
+
+    Parameters
+    ----------
+    rows : sequence of Row
+    pattern : str
+        With ``{name}`` where "W" or "b" goes, and ``{path}`` for the place of the layer.
+    with_state : bool, default False
+
+    Returns
+    -------
+    names : list of str
+    """
+    return [
+        pattern.format(name=part.name, path=row.path)
+        for row in rows
+        for part in row.parts + row.state * with_state
+    ]
+
+
+def shapes(rows: Sequence[Row]) -> list[tuple[int, ...]]:
+    """Shapes of all pieces, in the order of `all_views`."""
+    return [part.shape for row in rows for part in row.parts + row.state]

@@ -42,7 +42,7 @@ from fusedelta import text, validation
 
 if TYPE_CHECKING:
     from fusedelta.assembly import Assembly
-    from fusedelta.layers import Row
+    from fusedelta.rows import Row
 
 __all__ = ["Cell", "PassTime", "Profile", "Stopwatch", "profile"]
 
@@ -240,8 +240,9 @@ def _pass_time(rows: tuple[Row, ...], cell: Cell) -> PassTime:
         return PassTime("", "", cell.phase, cell.calls, cell.seconds, 0.0)
     row = rows[cell.row]
     shape = f"{row.n_inputs} x {row.n_outputs} {row.activation}"
-    flops = 2.0 * row.n_inputs * row.n_outputs * cell.samples
-    return PassTime(f"dense_{cell.row}", shape, cell.phase, cell.calls, cell.seconds, flops)
+    flops = 2.0 * row.n_inputs * row.n_outputs * cell.samples if row.kind == "dense" else 0.0
+    layer = f"{row.layer.name}_{row.path}"
+    return PassTime(layer, shape, cell.phase, cell.calls, cell.seconds, flops)
 
 
 class Stopwatch:

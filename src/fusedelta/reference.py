@@ -18,10 +18,11 @@ from typing import Any
 import numpy as np
 
 from fusedelta import losses, network, parameters, reference_updates, validation
-from fusedelta.layers import Row
 from fusedelta.optimizers import Optimizer
 from fusedelta.profiling import Cell, Stopwatch
 from fusedelta.reference_activations import ACTIVATIONS
+from fusedelta.reference_layers import LAYERS, ReferenceLayer, Walk
+from fusedelta.rows import Row
 
 __all__ = ["Net", "Sequential", "load"]
 
@@ -88,35 +89,6 @@ LOSSES: dict[str, Callable[..., tuple[float, np.ndarray]]] = {
 # ----------------------------------------------------------------------------------------- the walk
 
 
-class DenseLayer:
-    """One dense layer, on views of its parameters W, b and of their gradients dW, db."""
-
-    def __init__(self, row: Row, W: np.ndarray, b: np.ndarray, dW: np.ndarray, db: np.ndarray):
-        self.W, self.b, self.dW, self.db = W, b, dW, db
-        self.slope = row.slope
-        self._forward, self._backward = ACTIVATIONS[row.activation]
-
-    def forward(self, X: np.ndarray) -> np.ndarray:
-        """``Y = activation(X W + b)``; keeps X, Z and Y for the way back."""
-        self.X = X
-        self.Z = X @ self.W + self.b
-        self.Y = self._forward(self.Z, self.slope)
-        return self.Y
-
-    def through_activation(self, G: np.ndarray) -> np.ndarray:
-        """``D = dLoss/dZ`` from ``G = dLoss/dY``."""
-        return self._backward(G, self.Z, self.Y, self.slope)
-
-    def through_weights(self, D: np.ndarray) -> np.ndarray:
-        """``dLoss/dX = D W^T``."""
-        return D @ self.W.T
-
-    def backward(self, D: np.ndarray) -> None:
-        """``dW = X^T D``, ``db = sum D``."""
-        np.matmul(self.X.T, D, out=self.dW)
-        D.sum(axis=0, out=self.db)
-
-
 class Net:
     """The engine in NumPy: forward, loss, backward, update, batch after batch.
 
@@ -129,6 +101,8 @@ class Net:
     optimizer : Optimizer
     params : ndarray of shape (size,)
         The flat block of parameters, float32 or float64; trained in place.
+    state : ndarray
+        The flat block of what training keeps beside them, such as moving means.
     prepare : Prepare
         Turns a user's arrays into ready ones, or raises.
     n_threads : int
@@ -141,17 +115,29 @@ class Net:
         loss: str,
         optimizer: Optimizer,
         params: np.ndarray,
+        state: np.ndarray,
         prepare: validation.Prepare,
         n_threads: int,
     ) -> None:
         self._params = params
         self._gradients = np.zeros_like(params)
-        pieces = parameters.views(rows, params)
-        gradients = parameters.views(rows, self._gradients)
-        self._layers = [
-            DenseLayer(row, *pieces[2 * i : 2 * i + 2], *gradients[2 * i : 2 * i + 2])
-            for i, row in enumerate(rows)
+        self._walk = Walk()
+        self._layers: list[ReferenceLayer] = [
+            LAYERS[row.kind](
+                row,
+                parameters.views([row], params),
+                parameters.views([row], self._gradients),
+                parameters.state_views([row], state),
+                ACTIVATIONS[row.activation],
+                self._walk,
+            )
+            for row in rows
         ]
+        for layer, row in zip(self._layers, rows, strict=True):
+            layer.partner = self._layers[row.partner] if row.partner >= 0 else None
+        self._lowest = next(i for i, row in enumerate(rows) if row.parts)
+        self._n_outputs = rows[-1].n_outputs
+        self._counts_steps = any(row.kind == "dropout" for row in rows)
         self._optimizer = optimizer
         self._rows = rows
         self.moments = {name: np.zeros_like(params) for name in optimizer.moments}
@@ -166,6 +152,24 @@ class Net:
         """Bytes held from call to call beside the parameters; within one, NumPy takes more."""
         kept = sum(block.nbytes for block in self.moments.values())
         return {"optimizer": kept, "gradient": self._gradients.nbytes}
+
+    @property
+    def dropout_key(self) -> int:
+        """What the masks of dropout are drawn from."""
+        return self._walk.key
+
+    @dropout_key.setter
+    def dropout_key(self, key: int) -> None:
+        self._walk.key = key
+
+    @property
+    def dropout_step(self) -> int:
+        """Training steps so far of a network with dropout."""
+        return self._walk.step
+
+    @dropout_step.setter
+    def dropout_step(self, step: int) -> None:
+        self._walk.step = step
 
     def train(
         self,
@@ -218,11 +222,14 @@ class Net:
         total, _ = self._loss_and_gradient(y)
         return self._means(total, self._count_correct(y), len(X))
 
-    def gradients(self, X: np.ndarray, y: np.ndarray, block: np.ndarray) -> float:
+    def gradients(self, X: np.ndarray, y: np.ndarray, block: np.ndarray | None) -> float:
         """Write the gradients into a flat block laid out as the parameters; returns the loss."""
-        self._forward(X)
-        total = self._backward(y)
-        block[:] = self._gradients
+        self._forward(X, training=True)
+        if block is None:
+            total, _ = self._loss_and_gradient(y)
+        else:
+            total = self._backward(y)
+            block[:] = self._gradients
         return total / self._normalizer(len(X))
 
     def reset_optimizer(self) -> None:
@@ -240,8 +247,8 @@ class Net:
         watch = self._stopwatch.watch
         for i, layer in enumerate(self._layers):
             watch(layer, "forward", i, "forward")
-            watch(layer, "through_weights", i, "backward")
-            watch(layer, "backward", i, "update")
+            watch(layer, "backward", i, "backward")
+            watch(layer, "update", i, "update")
             if i + 1 < len(self._layers):
                 watch(layer, "through_activation", i + 1, "backward", is_part=True)
             else:
@@ -274,13 +281,14 @@ class Net:
 
     def _train_batch(self, X: np.ndarray, y: np.ndarray) -> tuple[float, float]:
         """One update; sum of the losses and number of correct outputs before it."""
-        self._forward(X)
+        self._forward(X, training=True)
         total = self._backward(y)
         correct = self._count_correct(y)
         self._update()
         return total, correct
 
-    def _forward(self, X: np.ndarray) -> np.ndarray:
+    def _forward(self, X: np.ndarray, *, training: bool = False) -> np.ndarray:
+        self._walk.training = training
         for layer in self._layers:
             X = layer.forward(X)
         return X
@@ -288,17 +296,19 @@ class Net:
     def _backward(self, y: np.ndarray) -> float:
         """Fill the gradients from the last forward pass; returns the sum of the losses.
 
-        ``D`` of the last layer comes from the loss; that of a layer below is
-        ``(D W^T) * activation'(Z)``.
+        ``D`` of the last layer comes from the loss; that of a layer below is what the one above
+        makes of its own, times ``activation'(Z)``.
         """
         total, G = self._loss_and_gradient(y)
         last = self._layers[-1]
         G /= self._normalizer(len(y))
         D = G if self._loss.is_classification else last.through_activation(G)
-        last.backward(D)
-        for above, layer in zip(self._layers[:0:-1], self._layers[-2::-1], strict=True):
-            D = layer.through_activation(above.through_weights(D))
-            layer.backward(D)
+        for i in range(len(self._layers) - 1, self._lowest - 1, -1):
+            layer = self._layers[i]
+            if layer.row.parts:
+                layer.update(D)
+            if i > self._lowest:
+                D = self._layers[i - 1].through_activation(layer.backward(D))
         return total
 
     def _update(self) -> None:
@@ -306,6 +316,9 @@ class Net:
         rule = self._optimizer
         if self.moments or rule.weight_decay:
             self.steps += 1
+        self._walk.step += self._counts_steps
+        for layer in self._layers:
+            layer.settle()
         reference_updates.update(rule, self._params, self._gradients, self.moments, self.steps)
 
     def _loss_and_gradient(self, y: np.ndarray) -> tuple[float, np.ndarray]:
@@ -323,11 +336,11 @@ class Net:
         return float(np.count_nonzero(Y.argmax(axis=1) == labels))
 
     def _means(self, total: float, correct: float, m: int) -> tuple[float, float]:
-        n_decisions = m * self._layers[-1].b.size if self._loss.is_binary else m
+        n_decisions = m * self._n_outputs if self._loss.is_binary else m
         return total / self._normalizer(m), correct / n_decisions
 
     def _normalizer(self, m: int) -> float:
-        return self._loss.normalizer(m, self._layers[-1].b.size)
+        return self._loss.normalizer(m, self._n_outputs)
 
     @staticmethod
     def _into(out: np.ndarray | None, values: np.ndarray, inputs: np.ndarray) -> np.ndarray:

@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from fusedelta import parameters
-from fusedelta.layers import Row
 from fusedelta.optimizers import (
     SGD,
     Adadelta,
@@ -26,6 +25,7 @@ from fusedelta.optimizers import (
     Optimizer,
     RMSprop,
 )
+from fusedelta.rows import Row
 
 __all__ = ["reset", "update"]
 

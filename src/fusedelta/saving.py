@@ -1,11 +1,12 @@
 """Networks in files: a JSON header and plain arrays, as ``.npz`` or ``.safetensors``. Never pickle.
 
-The header holds the format's version, layers, loss, optimiser, dtype, seed, the state of the
-shuffling generator, the steps that the optimiser has counted, and the user's own metadata. The
-arrays are ``layers.<i>.W`` of shape (inputs, outputs) and ``layers.<i>.b``, and the same again for
-what the optimiser keeps, as ``optimizer.velocity.layers.<i>.W``: a loaded network goes on as the
-saved one would. A file is written beside its place and then moved there, so that a crash never
-leaves half of one.
+The header holds the format's version, layers, number of inputs, loss, optimiser, dtype, seed, the
+states of the shuffling generator and of dropout, the steps that the optimiser has counted, and the
+user's own metadata. The arrays are ``layers.<i>.W`` of shape (inputs, outputs), ``layers.<i>.b``,
+``gamma``, ``beta``, ``moving_mean`` and ``moving_variance`` of normalisations, and what is trained
+again for what the optimiser keeps, as ``optimizer.velocity.layers.<i>.W``: a loaded network goes on
+as the saved one would. A file is written beside its place and then moved there, so that a crash
+never leaves half of one.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import dataclasses
 import json
 import os
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from errno import ENOENT
 from importlib import import_module
@@ -23,11 +24,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from fusedelta import validation
+from fusedelta import parameters, validation
 from fusedelta.activations import ELU, GELU, LeakyReLU
 from fusedelta.initializers import INITIALIZERS
-from fusedelta.layers import Dense
+from fusedelta.layers import Activation, Dense, Dropout, Residual
+from fusedelta.normalization import BatchNormalization, LayerNormalization
 from fusedelta.optimizers import OPTIMIZERS
+from fusedelta.rows import Row, compile_rows
 
 if TYPE_CHECKING:
     from fusedelta.network import Sequential
@@ -39,9 +42,11 @@ __all__ = ["check_path", "load", "save"]
 FORMAT = "fusedelta"
 VERSION = 1
 
+LAYERS = (Dense, Activation, Dropout, Residual, BatchNormalization, LayerNormalization)
+
 #: Every value object that a header may hold, by the name it has there.
 KINDS: dict[str, type[Any]] = {
-    "dense": Dense,
+    **{layer.name: layer for layer in LAYERS},
     "leaky_relu": LeakyReLU,
     "elu": ELU,
     "gelu": GELU,
@@ -54,12 +59,13 @@ NAMES = {cls: name for name, cls in KINDS.items()}
 def save(path: str | os.PathLike[str], net: Sequential, metadata: dict[str, Any]) -> None:
     """Write a network; see `fusedelta.Sequential.save`."""
     write, _ = _file_format(path)
-    header = json.dumps({**_describe(net), "metadata": _checked_metadata(metadata)})
     groups = [("", net.get_weights())]
+    header = json.dumps({**_describe(net), "metadata": _checked_metadata(metadata)})
     groups += [(_prefix(name), net.optimizer_state[name]) for name in net.optimizer.moments]
     arrays: dict[str, np.ndarray] = {}
     for prefix, pieces in groups:
-        arrays.update(zip(_array_names(len(net.layers), prefix), pieces, strict=True))
+        names = _array_names(net._rows, prefix, with_state=not prefix)
+        arrays.update(zip(names, pieces, strict=True))
     with _replacing(Path(path)) as temporary:
         write(temporary, header, arrays)
 
@@ -104,11 +110,13 @@ def _describe(net: Sequential) -> dict[str, Any]:
         "format": FORMAT,
         "version": VERSION,
         "layers": [_encode(layer) for layer in net.layers],
+        "inputs": net._rows[0].n_inputs,
         "loss": net.loss,
         "optimizer": _encode(net.optimizer),
         "dtype": net.dtype.name,
         "seed": net.seed,
         "shuffle": net.shuffle_state,
+        "dropout": net.dropout_state,
         "steps": net.optimizer_state["steps"],
     }
 
@@ -119,31 +127,38 @@ def _rebuild(header: dict[str, Any], arrays: dict[str, np.ndarray], cls: type[Ne
     if header["version"] != VERSION:
         raise ValueError(f"it has format version {header['version']}; expected {VERSION}")
     layers = [_decode(layer) for layer in header["layers"]]
-    weights = [arrays[name] for name in _array_names(len(layers))]
-    _check_shapes(layers, weights)
+    dtype = validation.float_dtype(header["dtype"])
+    n_inputs = header["inputs"] if "inputs" in header else len(arrays["layers.0.W"])  # in 0.1.0
+    rows = compile_rows(layers, n_inputs, dtype)
+    weights = [arrays[name] for name in _array_names(rows, with_state=True)]
+    _check_shapes(rows, weights)
     net = cls(
         layers,
         header["loss"],
         _decode(header["optimizer"]),
-        input_shape=weights[0].shape[:1],
-        dtype=header["dtype"],
+        input_shape=(n_inputs,),
+        dtype=dtype,
         seed=header["seed"],
     )
     net.set_weights(weights)
     net.optimizer_state = {
         "steps": header.get("steps", 0),  # which 0.1.0 did not write
         **{
-            name: [arrays[each] for each in _array_names(len(layers), _prefix(name))]
+            name: [arrays[each] for each in _array_names(rows, _prefix(name))]
             for name in net.optimizer.moments
         },
     }
     net.shuffle_state = header["shuffle"]
+    if "dropout" in header:
+        net.dropout_state = header["dropout"]
     net.metadata = header["metadata"]
     return net
 
 
 def _encode(value: Any) -> Any:
-    """A value object as a dict of its name and fields; anything simpler as it is."""
+    """A value object as a dict of its name and fields, layers as a list; all else as it is."""
+    if isinstance(value, tuple):
+        return [_encode(each) for each in value]
     if type(value) not in NAMES:
         return value
     fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
@@ -152,6 +167,8 @@ def _encode(value: Any) -> Any:
 
 def _decode(value: Any) -> Any:
     """What `_encode` was given; the objects check their fields themselves."""
+    if isinstance(value, list):
+        return [_decode(each) for each in value]
     if not isinstance(value, dict):
         return value
     fields = {key: _decode(field) for key, field in value.items() if key != "name"}
@@ -171,8 +188,8 @@ def _checked_metadata(metadata: Any) -> dict[str, Any]:
 # ------------------------------------------------------------------------------------ the arrays
 
 
-def _array_names(n_layers: int, prefix: str = "") -> list[str]:
-    return [f"{prefix}layers.{i}.{name}" for i in range(n_layers) for name in ("W", "b")]
+def _array_names(rows: Sequence[Row], prefix: str = "", *, with_state: bool = False) -> list[str]:
+    return parameters.names(rows, prefix + "layers.{path}.{name}", with_state=with_state)
 
 
 def _prefix(moment: str) -> str:
@@ -180,14 +197,13 @@ def _prefix(moment: str) -> str:
     return f"optimizer.{moment}."
 
 
-def _check_shapes(layers: list[Dense], weights: list[np.ndarray]) -> None:
+def _check_shapes(rows: Sequence[Row], weights: list[np.ndarray]) -> None:
     """Before anything of a header's sizes is allocated."""
-    n_inputs = len(weights[0])
-    for i, layer in enumerate(layers):
-        shapes = weights[2 * i].shape, weights[2 * i + 1].shape
-        if shapes != ((n_inputs, layer.units), (layer.units,)):
-            raise ValueError(f"its layer {i} is {layer}, but its arrays have shapes {shapes}")
-        n_inputs = layer.units
+    for name, expected, found in zip(
+        _array_names(rows, with_state=True), parameters.shapes(rows), weights, strict=True
+    ):
+        if found.shape != expected:
+            raise ValueError(f"its layers want {name} of shape {expected}, it is {found.shape}")
 
 
 # ------------------------------------------------------------------------------------- the files

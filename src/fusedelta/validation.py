@@ -52,12 +52,13 @@ def shown(value: Any) -> str:
     return f"{text} ({type(value).__name__})"
 
 
-def integer(name: str, value: Any, minimum: int = 1) -> int:
-    """`value` as an int of at least `minimum`; bools and floats are no integers here."""
+def integer(name: str, value: Any, minimum: int = 1, below: int | None = None) -> int:
+    """`value` as an int within the bounds; bools and floats are no integers here."""
+    expected = f"an integer >= {minimum}" + (f" and below {below}" if below is not None else "")
     if isinstance(value, bool | np.bool_) or not isinstance(value, Integral):
-        raise TypeError(f"{name}: expected an integer >= {minimum}, got {shown(value)}")
-    if value < minimum:
-        raise ValueError(f"{name}: expected an integer >= {minimum}, got {value}")
+        raise TypeError(f"{name}: expected {expected}, got {shown(value)}")
+    if value < minimum or (below is not None and not value < below):
+        raise ValueError(f"{name}: expected {expected}, got {value}")
     return int(value)
 
 

@@ -1,0 +1,196 @@
+/* Normalisation over a batch and over a sample. Contracts: kernels.h.
+ *
+ * Parameters, where the row has them: gamma, then beta, (ld) each. Sums over samples are one chain a feature, ascending;
+ * sums over features run in 64-byte lanes, folded by halves. Means and variances take two passes, as one alone loses the
+ * digits that a large mean shares with all values. */
+#ifndef FUSEDELTA_NORMALIZE_H
+#define FUSEDELTA_NORMALIZE_H
+
+#include "elementwise.h"
+
+enum { MEAN, INVERSE, SUM_DX, SUM_D }; /* rows of the statistics of a batch: the inverse is 1 / sqrt(variance + epsilon) */
+
+/* gamma (or 1) and beta (or 0), from column j on. */
+INLINE vec gamma_at(const struct row *row, ptrdiff_t j) { return row->scale ? load((const real *)row->W + j) : splat(1); }
+
+INLINE vec beta_at(const struct row *row, ptrdiff_t j)
+{
+    return row->center ? load((const real *)row->W + (row->scale ? row->ld : 0) + j) : splat(0);
+}
+
+INLINE vec inverse(vec variance, double epsilon)
+{
+    const real smallest = REAL_BITS == 32 ? (real)1.17549435e-38 : (real)2.2250738585072014e-308;
+    return (real)1 / v_sqrt(variance + ((real)epsilon > smallest ? (real)epsilon : smallest));
+}
+
+INLINE real *statistic(const struct row *row, int which) { return (real *)row->statistics + which * row->ld; }
+
+/* What the update of gamma and beta adds to one row of the target, from column j on. */
+INLINE void move_target(const struct row *row, ptrdiff_t r, ptrdiff_t j, vec sum, double alpha, double beta)
+{
+    real *target = (real *)row->target + r * row->ld + j;
+    store(target, accumulate((real)alpha, sum, (real)beta, target));
+}
+
+/* ---- over a batch ---- */
+
+static void batch_statistics(const struct row *row, ptrdiff_t m, double momentum)
+{
+    const real count = (real)m, kept = (real)momentum, rest = (real)(1 - momentum);
+    for (ptrdiff_t j = 0; j < row->ld; j += LANES) {
+        const mask valid = lanes_below(j, row->n);
+        const real *x = (const real *)row->X + j;
+        vec sum = splat(0), off = splat(0), square = splat(0);
+        for (ptrdiff_t i = 0; i < m; i++) sum += load(x + i * row->ldx);
+        vec mean = v_and(valid, sum / count);
+        for (ptrdiff_t i = 0; i < m; i++) {
+            const vec d = v_and(valid, load(x + i * row->ldx) - mean);
+            off += d;
+            square = v_fma(d, d, square);
+        }
+        off /= count; /* what rounding left of the mean (Chan, Golub, LeVeque, 1983) */
+        const vec variance = v_max(splat(0), square / count - off * off);
+        mean += off;
+        store(statistic(row, MEAN) + j, mean);
+        store(statistic(row, INVERSE) + j, inverse(variance, row->epsilon));
+        if (momentum < 1) {
+            real *means = (real *)row->moving + j, *variances = means + row->ld;
+            store(means, v_fma(splat(kept), load(means), rest * mean));
+            store(variances, v_fma(splat(kept), load(variances), rest * variance));
+        }
+    }
+}
+
+static void moving_statistics(const struct row *row)
+{
+    const real *means = row->moving, *variances = means + row->ld;
+    for (ptrdiff_t j = 0; j < row->ld; j += LANES) {
+        store(statistic(row, MEAN) + j, load(means + j));
+        store(statistic(row, INVERSE) + j, inverse(load(variances + j), row->epsilon));
+    }
+}
+
+INLINE vec batch_normal(const struct row *row, ptrdiff_t i, ptrdiff_t j)
+{
+    return (load((const real *)row->X + i * row->ldx + j) - load(statistic(row, MEAN) + j))
+           * load(statistic(row, INVERSE) + j);
+}
+
+static void batch_forward(const struct row *row, const struct share *share)
+{
+    for (ptrdiff_t i = share->first; i < share->last; i++) {
+        for (ptrdiff_t j = 0; j < row->ld; j += LANES)
+            store((real *)row->Y + i * row->ld + j, v_fma(batch_normal(row, i, j), gamma_at(row, j), beta_at(row, j)));
+        activate_sample(row, i);
+    }
+}
+
+static void batch_sums(const struct row *row, ptrdiff_t m)
+{
+    for (ptrdiff_t j = 0; j < row->ld; j += LANES) {
+        const real *d = (const real *)row->D + j;
+        vec along = splat(0), sum = splat(0);
+        for (ptrdiff_t i = 0; i < m; i++) {
+            const vec delta = load(d + i * row->ld);
+            along = v_fma(batch_normal(row, i, j), delta, along);
+            sum += delta;
+        }
+        store(statistic(row, SUM_DX) + j, along);
+        store(statistic(row, SUM_D) + j, sum);
+    }
+}
+
+static void batch_backward(const struct row *row, const struct share *share)
+{
+    const real count = (real)share->m;
+    for (ptrdiff_t i = share->first; i < share->last; i++) {
+        for (ptrdiff_t j = 0; j < row->ld; j += LANES) {
+            const vec along = load(statistic(row, SUM_DX) + j) / count, mean = load(statistic(row, SUM_D) + j) / count;
+            const vec d = load((const real *)row->D + i * row->ld + j) - mean - batch_normal(row, i, j) * along;
+            const vec factor = gamma_at(row, j) * load(statistic(row, INVERSE) + j);
+            store((real *)row->Dx + i * row->ldx + j, v_and(lanes_below(j, row->n), factor * d));
+        }
+        derive_sample(row, i);
+    }
+}
+
+static void batch_update(const struct row *row, const struct share *share, double alpha, double beta)
+{
+    for (ptrdiff_t r = share->first; r < share->last; r++)
+        for (ptrdiff_t j = 0; j < row->ld; j += LANES)
+            move_target(row, r, j, load(statistic(row, row->scale && r == 0 ? SUM_DX : SUM_D) + j), alpha, beta);
+}
+
+/* ---- over a sample: its statistics are its mean and its inverse ---- */
+
+static void layer_forward(const struct row *row, const struct share *share)
+{
+    for (ptrdiff_t i = share->first; i < share->last; i++) {
+        const real *x = (const real *)row->X + i * row->ldx;
+        real *y = (real *)row->Y + i * row->ld, *of_sample = (real *)row->statistics + 2 * i;
+        vec sum[WIDE], square[WIDE];
+        UNROLL for (int w = 0; w < WIDE; w++) sum[w] = square[w] = splat(0);
+        for (ptrdiff_t j = 0; j < row->ld; j += BLOCK)
+            UNROLL for (int w = 0; w < WIDE; w++)
+                sum[w] += v_and(lanes_below(j + w * LANES, row->n), load(x + j + w * LANES));
+        const real mean = block_sum(sum) / (real)row->n;
+        for (ptrdiff_t j = 0; j < row->ld; j += BLOCK)
+            UNROLL for (int w = 0; w < WIDE; w++) {
+                const vec d = v_and(lanes_below(j + w * LANES, row->n), load(x + j + w * LANES) - mean);
+                square[w] = v_fma(d, d, square[w]);
+            }
+        const real scale = inverse(splat(block_sum(square) / (real)row->n), row->epsilon)[0];
+        of_sample[0] = mean, of_sample[1] = scale;
+        for (ptrdiff_t j = 0; j < row->ld; j += LANES)
+            store(y + j, v_fma((load(x + j) - mean) * scale, gamma_at(row, j), beta_at(row, j)));
+        activate_sample(row, i);
+    }
+}
+
+static void layer_backward(const struct row *row, const struct share *share)
+{
+    for (ptrdiff_t i = share->first; i < share->last; i++) {
+        const real *x = (const real *)row->X + i * row->ldx, *d = (const real *)row->D + i * row->ld;
+        const real *of_sample = (const real *)row->statistics + 2 * i, mean = of_sample[0], scale = of_sample[1];
+        real *dx = (real *)row->Dx + i * row->ldx;
+        vec sum[WIDE], along[WIDE];
+        UNROLL for (int w = 0; w < WIDE; w++) sum[w] = along[w] = splat(0);
+        for (ptrdiff_t j = 0; j < row->ld; j += BLOCK)
+            UNROLL for (int w = 0; w < WIDE; w++) {
+                const ptrdiff_t at = j + w * LANES;
+                const vec g = load(d + at) * gamma_at(row, at);
+                sum[w] += g;
+                along[w] = v_fma(g, (load(x + at) - mean) * scale, along[w]);
+            }
+        const real off = block_sum(sum) / (real)row->n, slant = block_sum(along) / (real)row->n;
+        for (ptrdiff_t j = 0; j < row->ld; j += LANES) {
+            const vec g = load(d + j) * gamma_at(row, j) - off - (load(x + j) - mean) * scale * slant;
+            store(dx + j, v_and(lanes_below(j, row->n), scale * g));
+        }
+        derive_sample(row, i);
+    }
+}
+
+static void layer_update(const struct row *row, const struct share *share, double alpha, double beta)
+{
+    const real *of_samples = row->statistics;
+    for (ptrdiff_t r = share->first; r < share->last; r++) {
+        const int is_gamma = row->scale && r == 0;
+        for (ptrdiff_t j = 0; j < row->ld; j += LANES) {
+            const real *x = (const real *)row->X + j, *d = (const real *)row->D + j;
+            vec sum = splat(0);
+            for (ptrdiff_t i = 0; i < share->m; i++) {
+                const vec delta = load(d + i * row->ld);
+                const vec normal = (load(x + i * row->ldx) - of_samples[2 * i]) * of_samples[2 * i + 1];
+                if (is_gamma)
+                    sum = v_fma(normal, delta, sum);
+                else
+                    sum += delta;
+            }
+            move_target(row, r, j, sum, alpha, beta);
+        }
+    }
+}
+
+#endif

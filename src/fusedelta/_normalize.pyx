@@ -1,0 +1,52 @@
+"""Rows that normalise: over the samples of a batch, or over the features of a sample.
+
+With N the normalised X, means over the one or the other:
+
+    forward    Y  = act(gamma N + beta)
+    backward   Dx = (G - mean(G) - N mean(G N)) / sqrt(variance + epsilon) * act_below'(X), G = gamma D
+    update     gamma from the sum of D N over the samples, beta from that of D
+
+Predictions normalise batches by moving means and variances. A batch normalisation needs whole batches, so networks with
+one train on one thread.
+"""
+
+from fusedelta._c cimport PREDICTING, TRAINING, layer_ops_t, net_t, row_t, share_t
+
+
+cdef void batch_forward(const net_t *net, const row_t *row, const share_t *share) noexcept nogil:
+    if net.stage == PREDICTING:
+        net.cpu.moving_statistics(row)
+    else:
+        net.cpu.batch_statistics(row, share.m, row.momentum if net.stage == TRAINING else 1)
+    net.cpu.batch_forward(row, share)
+
+
+cdef void batch_backward(const net_t *net, const row_t *row, const share_t *share) noexcept nogil:
+    net.cpu.batch_sums(row, share.m)
+    net.cpu.batch_backward(row, share)
+
+
+cdef void batch_update(const net_t *net, const row_t *row, const share_t *share,
+                       double alpha, double beta) noexcept nogil:
+    if row.Dx == NULL:  # then there was no way back through this row
+        net.cpu.batch_sums(row, share.m)
+    net.cpu.batch_update(row, share, alpha, beta)
+
+
+cdef layer_ops_t batch_ops = layer_ops_t(forward=batch_forward, backward=batch_backward, update=batch_update)
+
+
+cdef void layer_forward(const net_t *net, const row_t *row, const share_t *share) noexcept nogil:
+    net.cpu.layer_forward(row, share)
+
+
+cdef void layer_backward(const net_t *net, const row_t *row, const share_t *share) noexcept nogil:
+    net.cpu.layer_backward(row, share)
+
+
+cdef void layer_update(const net_t *net, const row_t *row, const share_t *share,
+                       double alpha, double beta) noexcept nogil:
+    net.cpu.layer_update(row, share, alpha, beta)
+
+
+cdef layer_ops_t layer_ops = layer_ops_t(forward=layer_forward, backward=layer_backward, update=layer_update)
