@@ -18,9 +18,11 @@ from benchmarks.race import ROOT
 from benchmarks.workloads import WORKLOADS
 from fusedelta import text
 from fusedelta._kernels import (
+    ELEMENTWISE_KERNELS,
     FINISH_KERNELS,
     LAYER_KERNELS,
     LOSS_KERNELS,
+    NORMALIZE_KERNELS,
     STEP_KERNELS,
     Matrices,
     apply,
@@ -85,6 +87,8 @@ def cases(isas: list[str], dtypes: list[str]) -> Iterator[Case]:
                 yield Case("narrow_gather", isa, dtype, shape)
             for kind in APPLIED:
                 yield Case(f"apply_{kind}", isa, dtype, (1, 1, APPLIED_SIZE))
+            for kernel in (*ELEMENTWISE_KERNELS, *NORMALIZE_KERNELS):
+                yield Case(kernel, isa, dtype, (128, 256, 256))
             for kernel in LOSS_KERNELS:
                 yield Case(kernel, isa, dtype, (128, 1, 10))
             for kernel in FINISH_KERNELS:
@@ -146,12 +150,19 @@ class Layer:
         self.matrices.W[:, :n] = rng.standard_normal((k + 1, n)) / np.sqrt(k)
         self.samples = rng.standard_normal((m, k)).astype(case.dtype)
         self.order = rng.permutation(m)
+        self.statistics = zeros((max(4, m), self.matrices.Y.shape[1]), case.dtype)
+        self.moving = zeros((2, self.matrices.Y.shape[1]), case.dtype)
 
     def run(self, times: int) -> None:
         if self.kernel in LOSS_KERNELS:
             self.matrices.evaluate(self.kernel, times=times)
         elif self.kernel in STEP_KERNELS:
             self.matrices.step(self.kernel, alpha=-1e-6, times=times)
+        elif self.kernel in ELEMENTWISE_KERNELS:
+            self.matrices.run_elementwise(self.kernel, rate=0.5, threshold=2**31, times=times)
+        elif self.kernel in NORMALIZE_KERNELS:
+            arrays = self.statistics, self.moving
+            self.matrices.run_normalization(self.kernel, *arrays, momentum=0.9, times=times)
         elif self.kernel == "narrow_gather":
             self.matrices.narrow_gather(self.samples, self.order, times=times)
         else:

@@ -184,33 +184,35 @@ cdef class Matrices:
                     self.cpu.dropout_backward(&self.row, &self.share, &noise)
 
     def run_normalization(self, str kernel, np.ndarray statistics, moving=None, double epsilon=1e-3, double momentum=1,
-                          bint scale=True, bint center=True, double alpha=1, double beta=0):
+                          bint scale=True, bint center=True, double alpha=1, double beta=0, ptrdiff_t times=1):
         """Run a kernel of a row that normalises, n = k, whose gamma and beta are the first rows of W and target."""
-        cdef ptrdiff_t kind = NORMALIZE_KERNELS.index(kernel)
+        cdef ptrdiff_t _, kind = NORMALIZE_KERNELS.index(kernel)
         cdef share_t weights = share_t(self.m, 0, scale + center, NULL)
         self.row.statistics, self.row.moving = np.PyArray_DATA(statistics), NULL
         if moving is not None:
             self.row.moving = np.PyArray_DATA(moving)
         self.row.epsilon, self.row.scale, self.row.center = epsilon, scale, center
         self.share.first, self.share.last = 0, self.m
-        if kind == 0:
-            self.cpu.batch_statistics(&self.row, self.m, momentum)
-        elif kind == 1:
-            self.cpu.moving_statistics(&self.row)
-        elif kind == 2:
-            self.cpu.batch_forward(&self.row, &self.share)
-        elif kind == 3:
-            self.cpu.batch_sums(&self.row, self.m)
-        elif kind == 4:
-            self.cpu.batch_backward(&self.row, &self.share)
-        elif kind == 5:
-            self.cpu.batch_update(&self.row, &weights, alpha, beta)
-        elif kind == 6:
-            self.cpu.layer_forward(&self.row, &self.share)
-        elif kind == 7:
-            self.cpu.layer_backward(&self.row, &self.share)
-        else:
-            self.cpu.layer_update(&self.row, &weights, alpha, beta)
+        with nogil:
+            for _ in range(times):
+                if kind == 0:
+                    self.cpu.batch_statistics(&self.row, self.m, momentum)
+                elif kind == 1:
+                    self.cpu.moving_statistics(&self.row)
+                elif kind == 2:
+                    self.cpu.batch_forward(&self.row, &self.share)
+                elif kind == 3:
+                    self.cpu.batch_sums(&self.row, self.m)
+                elif kind == 4:
+                    self.cpu.batch_backward(&self.row, &self.share)
+                elif kind == 5:
+                    self.cpu.batch_update(&self.row, &weights, alpha, beta)
+                elif kind == 6:
+                    self.cpu.layer_forward(&self.row, &self.share)
+                elif kind == 7:
+                    self.cpu.layer_backward(&self.row, &self.share)
+                else:
+                    self.cpu.layer_update(&self.row, &weights, alpha, beta)
 
     def evaluate(self, str kernel, bint labels=False, ptrdiff_t times=1):
         """Run a loss on Y and T, or on Y and the labels; returns the sum and the count of right answers."""
