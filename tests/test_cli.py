@@ -279,8 +279,11 @@ class TestErrors:
     @pytest.mark.parametrize(
         ("options", "message"),
         [
-            (("--lr", 0), "learning_rate: expected a finite number above 0, got 0.0"),
-            (("--lr", "nan"), "learning_rate: expected a finite number above 0, got nan"),
+            (("--lr", 0), "learning_rate: expected a finite number above 0 or a schedule, got 0.0"),
+            (
+                ("--lr", "nan"),
+                "learning_rate: expected a finite number above 0 or a schedule, got nan",
+            ),
             (("--epochs", 0), "epochs: expected an integer >= 1, got 0"),
             (("--batch-size", 0), "batch_size: expected an integer >= 1, got 0"),
             (("--seed", -1), "seed: expected an integer >= 0, got -1"),

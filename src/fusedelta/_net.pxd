@@ -20,6 +20,7 @@ cdef class Net:
     cdef list recorders             # of the programs, while they are profiled
 
     cdef Program trainer(self, ptrdiff_t m)
+    cdef int plan_step(self) except -1
     cdef data_set data(self, object X, object y)
     cdef int predict_rows(self, const char *X, ptrdiff_t m, char *out) except -1
     cdef int forward_threads(self, ptrdiff_t m)

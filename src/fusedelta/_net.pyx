@@ -23,6 +23,7 @@ from fusedelta.validation import check_out
 np.import_array()
 
 cdef enum:
+    PLANNED_STEPS = 262144               # learning rates that are worked out at a time
     PREDICT_ROWS = 256                   # predictions run through the workspace this many rows at a time and thread
     NARROW_BATCH = 2                     # from this batch on the lanes are worth filling
 cdef double UNLOCKED_FLOPS = 2e5         # a call with less work keeps the GIL: dropping it costs about 50 ns
@@ -150,19 +151,25 @@ cdef class Net:
         """
         cdef data_set data = self.data(X, y)
         cdef double *out = <double *> np.PyArray_DATA(results)
-        cdef ptrdiff_t epochs = np.PyArray_DIM(results, 0), batch
+        cdef ptrdiff_t epochs = np.PyArray_DIM(results, 0), batch, steps, done = 0, count = epochs
         cdef Program program = self.trainer(batch_size)
         if orders is not None:
             data.order, data.m = <const ptrdiff_t *> np.PyArray_DATA(orders), np.PyArray_DIM(orders, 1)
         batch = min(batch_size, data.m)
+        steps = (data.m + batch - 1) // batch
         self.trained = 0
         self.acquire()
         self.training = True
         try:
             program.reserve(batch, orders is not None and batch > 1, program.threads_for(program.flops * batch))
             program.begin(TRAINING, program.logits)
-            with nogil:
-                run_epochs(program, &data, batch, epochs, out, &self.trained)
+            while done < epochs and self.trained == done * steps:
+                if self.optimizer.schedule is not None:
+                    count = min(max(1, PLANNED_STEPS // steps), epochs - done)
+                self.optimizer.plan(count * steps)
+                with nogil:
+                    run_epochs(program, &data, batch, count, out + 2 * done, &self.trained)
+                done += count
         finally:
             program.look_ahead(&data, -1)
             self.training = False
@@ -180,6 +187,8 @@ cdef class Net:
             program.reserve(data.m, False, program.threads_for(program.flops * data.m))
             program.begin(TRAINING, program.logits)
             program.stage(&data, 0, data.m)
+            if self.optimizer.schedule is not None:
+                self.plan_step()
             if program.flops * data.m > UNLOCKED_FLOPS:
                 with nogil:
                     program.step(data.m, &score)
@@ -188,6 +197,15 @@ cdef class Net:
         finally:
             self.release()
         return program.loss(&score, data.m)
+
+    cdef int plan_step(self) except -1:
+        """The learning rate of a single step. A function that gives it must not come back to the busy network."""
+        self.training = True
+        try:
+            self.optimizer.plan(1)
+        finally:
+            self.training = False
+        return 0
 
     def gradients(self, X, y, np.ndarray block):
         """Fill `block`, laid out as the parameters, with dLoss/dparameter; returns the loss. X, y ready.

@@ -12,6 +12,7 @@ cdef struct rule_t:
     void (*finish)(const moments_t *, ptrdiff_t first, ptrdiff_t last) noexcept nogil    # NULL where the target is ...
     moments_t moments                         # ... the weights themselves
     double learning_rate
+    const double *rates                       # of the steps to come, or NULL where the learning rate stays
     double weight_decay
     double epsilon                            # as the user gives them; others are in the moments
     double momentum_decay
@@ -26,9 +27,12 @@ cdef class Optimizer:
     cdef ptrdiff_t target        # where the rows' updates go, in bytes beyond the weights
     cdef readonly dict moments   # the blocks kept from step to step, by name
     cdef object gradient         # the block of gradients, or None
+    cdef object schedule         # what gives the learning rates, or None
+    cdef object rates            # those of the steps to come
     cdef list starts             # views of what does not start at zero, with what it starts with
 
     cdef int set_finish(self, object optimizer, const kernels_t *cpu) except -1
+    cdef int plan(self, ptrdiff_t steps) except -1
 
 
 cdef void finish_share(const net_t *net, int thread, int threads) noexcept nogil

@@ -23,6 +23,7 @@ cimport numpy as np
 from fusedelta._c cimport BLOCK_BYTES, kernels_t, moments_t, net_t
 from fusedelta._cpu cimport current_kernels
 
+from fusedelta import schedules
 from fusedelta.optimizers import SGD, Adadelta, Adagrad, Adam, Adamax, Lion, NAdam, RMSprop
 from fusedelta.parameters import allocate, views
 
@@ -82,7 +83,7 @@ cdef class Optimizer:
             elif optimizer.weight_decay:
                 rule.finish = cpu.descent_finish
             else:
-                rule.beta, rule.begin, rule.finish = 1, NULL, NULL
+                rule.beta, rule.finish = 1, NULL
         elif isinstance(optimizer, Adam):
             rule.begin = begin_adam
             rule.finish = cpu.amsgrad_finish if optimizer.amsgrad else cpu.adam_finish
@@ -106,13 +107,29 @@ cdef class Optimizer:
         """Take the numbers of an optimiser of the same kind; what is kept stays."""
         cdef rule_t *rule = &self.rule
         cdef moments_t *moments = &rule.moments
-        rule.learning_rate = optimizer.learning_rate
+        self.schedule = optimizer.learning_rate if optimizer.has_schedule else None
+        rule.learning_rate = 0 if optimizer.has_schedule else optimizer.learning_rate
+        rule.rates = NULL
         rule.weight_decay = optimizer.weight_decay or 0
         rule.epsilon = getattr(optimizer, "epsilon", 0)
         rule.momentum_decay = getattr(optimizer, "momentum_decay", 0)
         moments.momentum, moments.rho = getattr(optimizer, "momentum", 0), getattr(optimizer, "rho", 0)
         moments.beta_1, moments.beta_2 = getattr(optimizer, "beta_1", 0), getattr(optimizer, "beta_2", 0)
-        rule.rate = 1 if rule.finish != NULL else -rule.learning_rate
+        if rule.finish == NULL:
+            rule.rate, rule.begin = -rule.learning_rate, NULL
+            if self.schedule is not None:
+                rule.begin = begin_in_place
+        else:
+            rule.rate = 1
+
+    cdef int plan(self, ptrdiff_t steps) except -1:
+        """Have the learning rates of so many steps ready, if they follow a schedule."""
+        if self.schedule is None:
+            self.rule.rates = NULL
+        else:
+            self.rates = schedules.rates(self.schedule, self.steps, steps)
+            self.rule.rates = <const double *> np.PyArray_DATA(self.rates)
+        return 0
 
     @property
     def memory(self):
@@ -122,7 +139,7 @@ cdef class Optimizer:
 
     @property
     def steps(self):
-        """Steps taken, counted where there is a finish."""
+        """Steps taken, counted where there is a finish or a schedule."""
         return self.rule.steps
 
     @steps.setter
@@ -163,9 +180,23 @@ cdef inline double mu(const rule_t *rule, int64_t step) noexcept nogil:
     return rule.moments.beta_1 * (1 - 0.5 * pow(0.96, rule.momentum_decay * <double> step))
 
 
+cdef inline void next_rate(rule_t *rule) noexcept nogil:
+    if rule.rates != NULL:
+        rule.learning_rate = rule.rates[0]
+        rule.rates += 1
+
+
+cdef void begin_in_place(rule_t *rule) noexcept nogil:
+    """Plain SGD by a schedule: it counts steps only then."""
+    count_step(rule)
+    next_rate(rule)
+    rule.rate = -rule.learning_rate
+
+
 cdef void begin_plain(rule_t *rule) noexcept nogil:
     """The numbers of a step without corrections."""
     count_step(rule)
+    next_rate(rule)
     rule.moments.rate = rule.learning_rate
     rule.moments.decay = rule.learning_rate * rule.weight_decay
     rule.moments.epsilon = max(rule.epsilon, rule.smallest)  # above zero in the dtype, for 0 / 0 is no step

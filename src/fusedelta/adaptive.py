@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from fusedelta.rules import Optimizer
+from fusedelta.schedules import Rate
 
 __all__ = ["Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "NAdam", "RMSprop"]
 
@@ -26,7 +27,7 @@ class Adam(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float, default 0.001
+    learning_rate : float or schedule, default 0.001
         Step size, finite and above zero. The names and the defaults are Keras's.
     beta_1, beta_2 : float, default 0.9 and 0.999
         How much of the means m and v is left after a step, in 0 <= beta < 1.
@@ -55,7 +56,7 @@ class Adam(Optimizer):
     Adam(learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-07, amsgrad=False)
     """
 
-    learning_rate: float = 0.001
+    learning_rate: Rate = 0.001
     beta_1: float = 0.9
     beta_2: float = 0.999
     epsilon: float = 1e-7
@@ -106,7 +107,7 @@ class NAdam(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float, default 0.001
+    learning_rate : float or schedule, default 0.001
         Step size, finite and above zero. The names and the defaults are Keras's.
     beta_1, beta_2 : float, default 0.9 and 0.999
         How much of the means m and v is left after a step, in 0 <= beta < 1.
@@ -136,7 +137,7 @@ class NAdam(Optimizer):
 
     moments: ClassVar[tuple[str, ...]] = ("m", "v")
 
-    learning_rate: float = 0.001
+    learning_rate: Rate = 0.001
     beta_1: float = 0.9
     beta_2: float = 0.999
     epsilon: float = 1e-7
@@ -158,7 +159,7 @@ class Adamax(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float, default 0.001
+    learning_rate : float or schedule, default 0.001
         Step size, finite and above zero. The names and the defaults are Keras's.
     beta_1, beta_2 : float, default 0.9 and 0.999
         How much of m and u is left after a step, in 0 <= beta < 1.
@@ -185,7 +186,7 @@ class Adamax(Optimizer):
 
     moments: ClassVar[tuple[str, ...]] = ("m", "u")
 
-    learning_rate: float = 0.001
+    learning_rate: Rate = 0.001
     beta_1: float = 0.9
     beta_2: float = 0.999
     epsilon: float = 1e-7
@@ -208,7 +209,7 @@ class RMSprop(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float, default 0.001
+    learning_rate : float or schedule, default 0.001
         Step size, finite and above zero. The names and the defaults are Keras's.
     rho : float, default 0.9
         How much of the means v and m is left after a step, in 0 <= rho < 1.
@@ -238,7 +239,7 @@ class RMSprop(Optimizer):
     ('v', 'velocity')
     """
 
-    learning_rate: float = 0.001
+    learning_rate: Rate = 0.001
     rho: float = 0.9
     momentum: float = 0.0
     epsilon: float = 1e-7
@@ -264,7 +265,7 @@ class Adagrad(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float, default 0.001
+    learning_rate : float or schedule, default 0.001
         Step size, finite and above zero. The names and the defaults are Keras's.
     initial_accumulator_value : float, default 0.1
         What v starts with, at least 0.
@@ -292,7 +293,7 @@ class Adagrad(Optimizer):
 
     moments: ClassVar[tuple[str, ...]] = ("v",)
 
-    learning_rate: float = 0.001
+    learning_rate: Rate = 0.001
     initial_accumulator_value: float = 0.1
     epsilon: float = 1e-7
 
@@ -310,7 +311,7 @@ class Adadelta(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float, default 0.001
+    learning_rate : float or schedule, default 0.001
         Step size, finite and above zero. The names and the defaults are Keras's; the paper has
         none, which is 1.
     rho : float, default 0.95
@@ -338,6 +339,6 @@ class Adadelta(Optimizer):
 
     moments: ClassVar[tuple[str, ...]] = ("v", "d")
 
-    learning_rate: float = 0.001
+    learning_rate: Rate = 0.001
     rho: float = 0.95
     epsilon: float = 1e-7

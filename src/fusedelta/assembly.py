@@ -11,7 +11,7 @@ from weakref import WeakSet
 
 import numpy as np
 
-from fusedelta import losses, optimizers, parameters, profiling, threads, validation
+from fusedelta import losses, optimizers, parameters, profiling, schedules, threads, validation
 from fusedelta.divergence import Guard
 from fusedelta.engine import NOT_BUILT, Engine, Unbuilt
 from fusedelta.history import History
@@ -95,17 +95,19 @@ class Assembly:
 
     @property
     def learning_rate(self) -> float:
-        """The learning rate; set it at any time, the optimiser keeps its state.
+        """The learning rate of the next step; set it at any time, the optimiser keeps its state.
+
+        It may be set to a number or to a schedule, and takes the place of either.
 
         Raises
         ------
         TypeError, ValueError
-            If it is set to anything but a finite number above 0.
+            If it is set to anything but a finite number above 0 or a schedule.
         """
-        return self._optimizer.learning_rate
+        return schedules.rate_at(self._optimizer.learning_rate, self._engine.steps)
 
     @learning_rate.setter
-    def learning_rate(self, learning_rate: float) -> None:
+    def learning_rate(self, learning_rate: schedules.Rate) -> None:
         optimizer = replace(self._optimizer, learning_rate=learning_rate)
         self._engine.retune(optimizer)
         self._optimizer = optimizer

@@ -363,7 +363,8 @@ class Sequential(Assembly):
         Raises
         ------
         TypeError, ValueError
-            If the ending is another, the metadata are not JSON's, or the network is not built.
+            If the ending is another, the metadata are not JSON's, the learning rate is a function,
+            or the network is not built.
         ImportError
             If the name ends in ``.safetensors`` and the package is not installed.
         OSError

@@ -21,6 +21,8 @@ A network takes an optimiser or its name in small letters, which stands for its 
 >>> net.learning_rate = 0.001
 >>> net.optimizer.learning_rate
 0.001
+
+A rate that changes by itself is one of `fusedelta.schedules`.
 """
 
 from __future__ import annotations

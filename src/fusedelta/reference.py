@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from fusedelta import losses, network, parameters, reference_updates, validation
+from fusedelta import losses, network, parameters, reference_updates, schedules, validation
 from fusedelta.optimizers import Optimizer
 from fusedelta.profiling import Cell, Stopwatch
 from fusedelta.reference_activations import ACTIVATIONS
@@ -314,12 +314,14 @@ class Net:
     def _update(self) -> None:
         """The optimiser's step, on the whole flat block at once."""
         rule = self._optimizer
-        if self.moments or rule.weight_decay:
+        rate = schedules.rate_at(rule.learning_rate, self.steps)
+        if self.moments or rule.weight_decay or rule.has_schedule:
             self.steps += 1
         self._walk.step += self._counts_steps
         for layer in self._layers:
             layer.settle()
-        reference_updates.update(rule, self._params, self._gradients, self.moments, self.steps)
+        gradients, moments, step = self._gradients, self.moments, self.steps
+        reference_updates.update(rule, self._params, gradients, moments, step, rate)
 
     def _loss_and_gradient(self, y: np.ndarray) -> tuple[float, np.ndarray]:
         last = self._layers[-1]

@@ -35,12 +35,14 @@ Moments = dict[str, np.ndarray]
 NEGLIGIBLE = 1e-20
 
 
-def update(rule: Optimizer, w: np.ndarray, g: np.ndarray, moments: Moments, t: int) -> None:
+def update(
+    rule: Optimizer, w: np.ndarray, g: np.ndarray, moments: Moments, t: int, rate: float
+) -> None:
     """Step t on the flat block w of parameters, in place: weight decay, then the rule."""
     decay = rule.weight_decay or 0.0
     step = STEPS[type(rule)](rule, g, moments, t)
-    w -= rule.learning_rate * decay * w
-    w -= rule.learning_rate * step
+    w -= rate * decay * w
+    w -= rate * step
 
 
 def reset(rule: Optimizer, moments: Moments, rows: Sequence[Row]) -> None:

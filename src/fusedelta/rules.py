@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, fields
+from functools import partial
 from typing import Any, ClassVar
 
-from fusedelta import validation
+from fusedelta import schedules, validation
+from fusedelta.schedules import Rate
 
 __all__ = ["SGD", "Lion", "Optimizer"]
 
-SHARE = {"minimum": 0.0, "below": 1.0}
+_ABOVE_ZERO = partial(validation.number, above=0)
+_NOT_NEGATIVE = partial(validation.number, minimum=0)
+_SHARE = partial(validation.number, minimum=0, below=1)
 
-#: Between what each parameter of an optimiser must lie.
-BOUNDS: dict[str, dict[str, float]] = {
-    "learning_rate": {"above": 0.0},
-    "weight_decay": {"minimum": 0.0},
-    "momentum": SHARE,
-    "rho": SHARE,
-    "beta_1": SHARE,
-    "beta_2": SHARE,
-    "epsilon": {"above": 0.0},
-    "initial_accumulator_value": {"minimum": 0.0},
-    "momentum_decay": {"above": 0.0},
+#: What each parameter of an optimiser must be.
+CHECKS: dict[str, Callable[[str, Any], Any]] = {
+    "learning_rate": schedules.check_rate,
+    "weight_decay": validation.optional(_NOT_NEGATIVE),
+    "momentum": _SHARE,
+    "rho": _SHARE,
+    "beta_1": _SHARE,
+    "beta_2": _SHARE,
+    "epsilon": _ABOVE_ZERO,
+    "initial_accumulator_value": _NOT_NEGATIVE,
+    "momentum_decay": _ABOVE_ZERO,
+    "nesterov": validation.boolean,
+    "amsgrad": validation.boolean,
+    "centered": validation.boolean,
 }
-FLAGS = ("nesterov", "amsgrad", "centered")
 
 
 @dataclass(frozen=True, repr=False)
@@ -32,8 +39,9 @@ class Optimizer:
 
     Parameters
     ----------
-    learning_rate : float
-        Step size, finite and above zero.
+    learning_rate : float, Schedule or callable
+        Step size, finite and above zero, or what gives it for step 0, 1, 2, ...: one of
+        `fusedelta.schedules`, or any function of the step.
     weight_decay : float, optional
         Decoupled weight decay: before each step every parameter, biases too, loses
         ``learning_rate * weight_decay`` of itself; it does not go through the optimiser's means.
@@ -53,18 +61,17 @@ class Optimizer:
     #: What is kept for every parameter from step to step, by the letters of the formulae.
     moments: ClassVar[tuple[str, ...]] = ()
 
-    learning_rate: float = 0.001
+    learning_rate: Rate = 0.001
     _: KW_ONLY
     weight_decay: float | None = None
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if field.name in FLAGS:
-                value = validation.boolean(field.name, value)
-            elif value is not None or field.name not in OPTIONAL:
-                value = validation.number(field.name, value, **BOUNDS[field.name])
-            object.__setattr__(self, field.name, value)
+        validation.check_fields(self, CHECKS)
+
+    @property
+    def has_schedule(self) -> bool:
+        """Whether the learning rate follows the steps."""
+        return callable(self.learning_rate)
 
     def __repr__(self) -> str:
         """All parameters of its own, and those of every optimiser where they are set."""
@@ -94,7 +101,7 @@ class SGD(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float, default 0.01
+    learning_rate : float or schedule, default 0.01
         Step size, finite and above zero. The names and the defaults are Keras's.
     momentum : float, default 0.0
         How much of the velocity is left after a step, in 0 <= momentum < 1. With 0 nothing is
@@ -126,7 +133,7 @@ class SGD(Optimizer):
     SGD(learning_rate=0.01, momentum=0.0, nesterov=False, weight_decay=0.0001)
     """
 
-    learning_rate: float = 0.01
+    learning_rate: Rate = 0.01
     momentum: float = 0.0
     nesterov: bool = False
 
@@ -155,7 +162,7 @@ class Lion(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float, default 0.001
+    learning_rate : float or schedule, default 0.001
         The size of every step, finite and above zero. The names and the defaults are Keras's.
     beta_1 : float, default 0.9
         How much of m the step takes, in 0 <= beta < 1.
@@ -182,6 +189,6 @@ class Lion(Optimizer):
 
     moments: ClassVar[tuple[str, ...]] = ("m",)
 
-    learning_rate: float = 0.001
+    learning_rate: Rate = 0.001
     beta_1: float = 0.9
     beta_2: float = 0.99

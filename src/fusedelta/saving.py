@@ -31,6 +31,7 @@ from fusedelta.layers import Activation, Dense, Dropout, Residual
 from fusedelta.normalization import BatchNormalization, LayerNormalization
 from fusedelta.optimizers import OPTIMIZERS
 from fusedelta.rows import Row, compile_rows
+from fusedelta.schedules import SCHEDULES
 
 if TYPE_CHECKING:
     from fusedelta.network import Sequential
@@ -52,6 +53,7 @@ KINDS: dict[str, type[Any]] = {
     "gelu": GELU,
     **INITIALIZERS,
     **OPTIMIZERS,
+    **SCHEDULES,
 }
 NAMES = {cls: name for name, cls in KINDS.items()}
 
@@ -159,6 +161,11 @@ def _encode(value: Any) -> Any:
     """A value object as a dict of its name and fields, layers as a list; all else as it is."""
     if isinstance(value, tuple):
         return [_encode(each) for each in value]
+    if callable(value) and type(value) not in NAMES:
+        raise TypeError(
+            "learning_rate: expected a number or one of fusedelta.schedules, as a file holds no "
+            f"code; got {validation.shown(value)}"
+        )
     if type(value) not in NAMES:
         return value
     fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}

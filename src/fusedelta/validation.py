@@ -6,8 +6,9 @@ an array that is ready passes as it is, any other is copied once.
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Prepare",
     "boolean",
+    "check_fields",
     "check_out",
     "check_weights",
     "choice",
@@ -27,6 +29,7 @@ __all__ = [
     "input_shape",
     "integer",
     "number",
+    "optional",
     "seed",
     "shown",
 ]
@@ -69,8 +72,12 @@ def number(
     above: float | None = None,
     minimum: float | None = None,
     below: float | None = None,
+    otherwise: str = "",
 ) -> float:
-    """`value` as a finite float, within the bounds that are given."""
+    """`value` as a finite float, within the bounds that are given.
+
+    `otherwise` is what the caller would have taken too, for the message.
+    """
     expected = "a finite number"
     if above is not None:
         expected += f" above {above:g}"
@@ -78,6 +85,7 @@ def number(
         expected += f" >= {minimum:g}"
     if below is not None:
         expected += f" and below {below:g}"
+    expected += otherwise
     if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
         raise TypeError(f"{name}: expected {expected}, got {shown(value)}")
     too_low = (above is not None and value <= above) or (minimum is not None and value < minimum)
@@ -85,6 +93,18 @@ def number(
     if too_low or too_high or not math.isfinite(value):
         raise ValueError(f"{name}: expected {expected}, got {value}")
     return float(value)
+
+
+def optional(check: Callable[[str, Any], Any]) -> Callable[[str, Any], Any]:
+    """The check for a value that may also be None."""
+    return lambda name, value: None if value is None else check(name, value)
+
+
+def check_fields(instance: Any, checks: Mapping[str, Callable[[str, Any], Any]]) -> None:
+    """Check the fields of a frozen dataclass, each by its name; they become what they stand for."""
+    for field in dataclasses.fields(instance):
+        value = checks[field.name](field.name, getattr(instance, field.name))
+        object.__setattr__(instance, field.name, value)
 
 
 def boolean(name: str, value: Any) -> bool:
