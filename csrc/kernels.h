@@ -56,6 +56,10 @@
  * adamax_finish, rmsprop_finish, adagrad_finish, adadelta_finish
  *                 the rest of an optimiser's step, elements first..last-1 of its blocks, whole 64-byte blocks. Padding is
  *                 zero in all of them and stays zero.
+ * penalty         value := l1 sum |x| + l2 sum x^2 over count elements, whole 64-byte blocks like all of the next three.
+ * condition       g := g + l1 sign(w) + 2 l2 w, then no less than -limit and no more than limit; NaN stays.
+ * shrink          x := factor x.
+ * max_norm        columns first..last-1 of W (k, ld), whole 64-byte blocks, each times min(norm, largest) / (norm + 1e-7).
  * apply           y[i] = act(x[i]) for count values, whole blocks; kind is an activation_kind, EXP or LOG1P. x may be y.
  *                 s receives act'(x[i]) of an activation with slopes, or is NULL.
  * all_within      whether low <= x[i] <= high for all count values (false for NaN); any alignment.
@@ -100,6 +104,10 @@
     X(rmsprop_finish, (const struct moments *, ptrdiff_t first, ptrdiff_t last))                                       \
     X(adagrad_finish, (const struct moments *, ptrdiff_t first, ptrdiff_t last))                                       \
     X(adadelta_finish, (const struct moments *, ptrdiff_t first, ptrdiff_t last))                                      \
+    X(penalty, (const void *x, ptrdiff_t count, double l1, double l2, double *value))                                  \
+    X(condition, (const struct conditions *, const void *w, void *g, ptrdiff_t count))                                 \
+    X(shrink, (void *x, ptrdiff_t count, double factor))                                                               \
+    X(max_norm, (void *W, ptrdiff_t k, ptrdiff_t ld, ptrdiff_t first, ptrdiff_t last, double largest))                 \
     X(apply, (int kind, double slope, const void *x, void *y, void *s, ptrdiff_t count))
 
 enum { EXP = 100, LOG1P = 101 }; /* `apply` knows these beside the activations: the tests check them */

@@ -10,6 +10,7 @@
 #include "normalize.h"
 #include "online.h"
 #include "step.h"
+#include "tensors.h"
 
 static void apply(int kind, double slope, const void *x, void *y, void *s, ptrdiff_t count)
 {

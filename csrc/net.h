@@ -100,6 +100,12 @@ struct moments {
     double momentum, rho, beta_1, beta_2; /* as the user gives them */
 };
 
+/* What is added to the gradient of a W or b, and how far its elements may go then. */
+struct conditions {
+    double l1, l2; /* of the penalty l1 sum |w| + l2 sum w^2 */
+    double limit;  /* infinity for none */
+};
+
 /* What a walk over the rows is for. */
 enum stage {
     PREDICTING, /* nothing is dropped; batches are normalised by moving means */
@@ -124,6 +130,8 @@ struct net {
     int started;      /* online_step: whether Y of the first row is that product already */
     enum stage stage;
     struct noise noise;
+    struct team *team;                                           /* the threads that share it, and ... */
+    void (*barrier)(struct team *);                              /* ... what they wait at: see team.h */
 };
 
 #endif

@@ -14,6 +14,7 @@ from fusedelta._kernels import (
     LAYER_KERNELS,
     LOSS_KERNELS,
     NORMALIZE_KERNELS,
+    TENSOR_KERNELS,
     Matrices,
     all_within,
     apply,
@@ -28,7 +29,10 @@ OTHER_KERNELS = {
 
 
 def test_every_kernel_has_a_test():
-    lists = LAYER_KERNELS, ELEMENTWISE_KERNELS, NORMALIZE_KERNELS, LOSS_KERNELS, FINISH_KERNELS
+    lists = (
+        *(LAYER_KERNELS, ELEMENTWISE_KERNELS, NORMALIZE_KERNELS),
+        *(LOSS_KERNELS, FINISH_KERNELS, TENSOR_KERNELS),
+    )
     tested = {*OTHER_KERNELS, *(name for names in lists for name in names)}
     assert tested == set(_cpu.kernel_names())
     assert all(name in globals() for name in OTHER_KERNELS.values())

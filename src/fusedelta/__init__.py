@@ -47,6 +47,7 @@ from fusedelta.optimizers import (
     RMSprop,
 )
 from fusedelta.profiling import profile
+from fusedelta.regularizers import L1, L1L2, L2, MaxNorm
 from fusedelta.schedules import (
     CosineDecay,
     ExponentialDecay,
@@ -61,6 +62,9 @@ from fusedelta.schedules import (
 __all__ = [
     "ELU",
     "GELU",
+    "L1",
+    "L1L2",
+    "L2",
     "SGD",
     "Activation",
     "Adadelta",
@@ -91,6 +95,7 @@ __all__ = [
     "LearningRateScheduler",
     "LecunNormal",
     "Lion",
+    "MaxNorm",
     "ModelCheckpoint",
     "NAdam",
     "OneCycle",

@@ -40,6 +40,7 @@ cdef extern from "net.h" nogil:
     ctypedef struct row_t "struct row"
     ctypedef struct loss_t "struct loss"
     ctypedef struct kernels_t "struct kernels"
+    ctypedef struct team_t "struct team"
 
     ctypedef struct share_t "struct share":
         ptrdiff_t m
@@ -118,6 +119,11 @@ cdef extern from "net.h" nogil:
         double beta_1
         double beta_2
 
+    ctypedef struct conditions_t "struct conditions":
+        double l1
+        double l2
+        double limit
+
     ctypedef struct net_t "struct net":
         const kernels_t *cpu
         ptrdiff_t n_rows
@@ -129,6 +135,8 @@ cdef extern from "net.h" nogil:
         int started
         stage_t stage
         noise_t noise
+        team_t *team
+        void (*barrier)(team_t *) noexcept nogil
 
 
 cdef extern from "kernels.h" nogil:
@@ -184,6 +192,11 @@ cdef extern from "kernels.h" nogil:
         void (*rmsprop_finish)(const moments_t *, ptrdiff_t first, ptrdiff_t last) noexcept nogil
         void (*adagrad_finish)(const moments_t *, ptrdiff_t first, ptrdiff_t last) noexcept nogil
         void (*adadelta_finish)(const moments_t *, ptrdiff_t first, ptrdiff_t last) noexcept nogil
+        void (*penalty)(const void *x, ptrdiff_t count, double l1, double l2, double *value) noexcept nogil
+        void (*condition)(const conditions_t *, const void *w, void *g, ptrdiff_t count) noexcept nogil
+        void (*shrink)(void *x, ptrdiff_t count, double factor) noexcept nogil
+        void (*max_norm)(void *W, ptrdiff_t k, ptrdiff_t ld, ptrdiff_t first, ptrdiff_t last,
+                         double largest) noexcept nogil
         void (*apply)(int kind, double slope, const void *x, void *y, void *s, ptrdiff_t count) noexcept nogil
         int (*all_within)(const void *x, ptrdiff_t count, double low, double high) noexcept nogil
 
@@ -194,7 +207,6 @@ cdef extern from "kernels.h" nogil:
 
 
 cdef extern from "team.h" nogil:
-    ctypedef struct team_t "struct team"
     ctypedef void (*team_work)(void *argument, int thread) noexcept nogil
 
     team_t *team_new(int threads) noexcept

@@ -8,8 +8,8 @@ cimport numpy as np
 import numpy as np
 
 from fusedelta._c cimport (
-    BLOCK_BYTES, EXP, LOG1P, PANEL_BYTES, SOFTPLUS, UPDATE_ROWS, kernels_t, loss_t, moments_t, net_t, noise_t, row_t,
-    score_t, share_t,
+    BLOCK_BYTES, EXP, LOG1P, PANEL_BYTES, SOFTPLUS, UPDATE_ROWS, conditions_t, kernels_t, loss_t, moments_t, net_t,
+    noise_t, row_t, score_t, share_t,
 )
 from fusedelta._cpu cimport kernels_named
 
@@ -87,6 +87,30 @@ cdef finish_t finish_kernel(const kernels_t *cpu, str kernel) except NULL:
         cpu.adadelta_finish,
     ]
     return entries[FINISH_KERNELS.index(kernel)]
+
+
+def penalty(isa, np.ndarray x, double l1, double l2):
+    """The penalty of an aligned array of whole 64-byte blocks."""
+    cdef double value
+    kernels_named(isa, x.itemsize).penalty(np.PyArray_DATA(x), x.size, l1, l2, &value)
+    return value
+
+
+def condition(isa, np.ndarray w, np.ndarray g, double l1, double l2, double limit):
+    """Add the gradient of a penalty to g, and clip it; aligned arrays of whole 64-byte blocks."""
+    cdef conditions_t conditions = conditions_t(l1, l2, limit)
+    kernels_named(isa, g.itemsize).condition(&conditions, np.PyArray_DATA(w), np.PyArray_DATA(g), g.size)
+
+
+def shrink(isa, np.ndarray x, double factor):
+    """Multiply an aligned array of whole 64-byte blocks."""
+    kernels_named(isa, x.itemsize).shrink(np.PyArray_DATA(x), x.size, factor)
+
+
+def max_norm(isa, np.ndarray W, double largest, ptrdiff_t first=0, last=None):
+    """Constrain columns of an aligned W (k, ld)."""
+    cdef ptrdiff_t end = W.shape[1] if last is None else last
+    kernels_named(isa, W.itemsize).max_norm(np.PyArray_DATA(W), W.shape[0], W.shape[1], first, end, largest)
 
 
 cdef class Matrices:
@@ -274,4 +298,5 @@ FINISH_KERNELS = [
     )
 ]
 ELEMENTWISE_KERNELS = ["activation_forward", "activation_backward", "dropout_forward", "dropout_backward"]
+TENSOR_KERNELS = ["penalty", "condition", "shrink", "max_norm"]
 LOSS_KERNELS = ["squared_error", "binary_crossentropy", "categorical_crossentropy"]

@@ -15,6 +15,7 @@ class Net:
     steps: int
     dropout_key: int
     dropout_step: int
+    accumulated: int
     def __new__(
         cls,
         rows: list[Row],

@@ -117,6 +117,15 @@ cdef class Net:
     def dropout_step(self, uint64_t step):
         self.program.net.noise.step = step
 
+    @property
+    def accumulated(self):
+        """The steps whose gradients wait for an update."""
+        return self.optimizer.accumulated
+
+    @accumulated.setter
+    def accumulated(self, accumulated):
+        self.optimizer.accumulated = accumulated
+
     cdef Program trainer(self, ptrdiff_t m):
         """The program for batches of m samples. It depends on shapes alone, so that figures repeat."""
         return self.narrow if self.narrow is not None and m >= NARROW_BATCH else self.program
@@ -229,8 +238,12 @@ cdef class Net:
                 program.stage(&data, 0, data.m)
                 program.forward(data.m, 1)
                 program.score(data.m, &score)
+                if self.optimizer.tensors.penalized:
+                    program.add_penalties(data.m, &score)
                 if wanted:
                     program.backward(data.m, 1, 0)
+                    if self.optimizer.tensors.penalized:
+                        self.optimizer.tensors.add_penalty_gradient(program.net.cpu, np.PyArray_BYTES(block))
         finally:
             program.aim(self.optimizer.target)
             self.release()
@@ -357,6 +370,8 @@ cdef class Net:
                         at += PREDICT_ROWS
                     first += m
                     look_for_signals(&work, self.program.flops * m)
+                if self.optimizer.tensors.penalized:
+                    self.program.add_penalties(data.m, &score)
         finally:
             self.release()
         return self.program.loss(&score, data.m), self.program.accuracy(&score, data.m)

@@ -2,6 +2,7 @@ from libc.stddef cimport ptrdiff_t
 from libc.stdint cimport int64_t
 
 from fusedelta._c cimport kernels_t, moments_t, net_t
+from fusedelta._tensors cimport Tensors, finish_t
 
 
 # An optimiser is a row too: target = beta target + alpha X^T D, alpha = rate * the loss's delta factor; then a finish.
@@ -9,8 +10,13 @@ cdef struct rule_t:
     double rate
     double beta
     void (*begin)(rule_t *) noexcept nogil    # before a step: counts it and sets its numbers; NULL where none change
-    void (*finish)(const moments_t *, ptrdiff_t first, ptrdiff_t last) noexcept nogil    # NULL where the target is ...
-    moments_t moments                         # ... the weights themselves
+    void (*begin_update)(rule_t *) noexcept nogil    # the same, where gradients of several steps are accumulated
+    bint due                                  # whether the step at hand moves the weights
+    int64_t accumulate                        # steps that make an update ...
+    int64_t accumulated                       # ... of which so many are done
+    void *tensors                             # a Tensors, kept alive by the Optimizer
+    finish_t finish                           # NULL where the target is the weights themselves
+    moments_t moments
     double learning_rate
     const double *rates                       # of the steps to come, or NULL where the learning rate stays
     double weight_decay
@@ -27,6 +33,7 @@ cdef class Optimizer:
     cdef ptrdiff_t target        # where the rows' updates go, in bytes beyond the weights
     cdef readonly dict moments   # the blocks kept from step to step, by name
     cdef object gradient         # the block of gradients, or None
+    cdef Tensors tensors
     cdef object schedule         # what gives the learning rates, or None
     cdef object rates            # those of the steps to come
     cdef list starts             # views of what does not start at zero, with what it starts with

@@ -8,6 +8,9 @@
 The finish is one pass over the whole block at the end of a step. A pass over a few rows that are still in the cache,
 after the update of just these, was tried: it saves 0 to 4 % of both, and costs 10 to 40 % where panels are packed.
 
+What changes gradients before the finish (clipping, penalties, accumulation) needs them whole, momentum's too; what is
+done to single tensors, and the constraints of weights after the finish: _tensors.pyx.
+
 Weight decay takes the gradient too: a factor 1 - learning_rate * weight_decay, as the beta of the weights, would be
 rounded to float32, and so change a small decay by percents, always to the same side.
 """
@@ -20,10 +23,11 @@ from libc.stdint cimport int64_t
 
 cimport numpy as np
 
-from fusedelta._c cimport BLOCK_BYTES, kernels_t, moments_t, net_t
+from fusedelta._c cimport kernels_t, moments_t, net_t
 from fusedelta._cpu cimport current_kernels
+from fusedelta._tensors cimport Tensors
 
-from fusedelta import schedules
+from fusedelta import rates
 from fusedelta.optimizers import SGD, Adadelta, Adagrad, Adam, Adamax, Lion, NAdam, RMSprop
 from fusedelta.parameters import allocate, views
 
@@ -49,7 +53,9 @@ cdef class Optimizer:
     def __cinit__(self, optimizer, list rows, np.ndarray params):
         cdef moments_t *blocks = &self.rule.moments
         cdef char *weights = np.PyArray_BYTES(params)
-        self.moments = {name: allocate(rows, params.dtype) for name in optimizer.moments}
+        self.moments = {name: allocate(rows, params.dtype) for name in optimizer.kept}
+        self.tensors = Tensors(rows, optimizer, params)
+        self.rule.tensors = <void *> self.tensors
         blocks.size, blocks.w = np.PyArray_SIZE(params), weights
         blocks.velocity = data_of(self.moments.get("velocity"))
         blocks.m, blocks.v = data_of(self.moments.get("m")), data_of(self.moments.get("v"))
@@ -61,7 +67,9 @@ cdef class Optimizer:
         elif self.rule.beta != 0:
             self.target = <char *> blocks.velocity - weights
         else:
-            self.gradient = allocate(rows, params.dtype)
+            self.gradient = self.moments.get("gradient")
+            if self.gradient is None:
+                self.gradient = allocate(rows, params.dtype)
             blocks.g = data_of(self.gradient)
             self.target = <char *> blocks.g - weights
         self.starts = []
@@ -74,13 +82,14 @@ cdef class Optimizer:
     cdef int set_finish(self, object optimizer, const kernels_t *cpu) except -1:
         """The finish of a rule, and with it how the target goes on."""
         cdef rule_t *rule = &self.rule
-        rule.beta, rule.begin = 0, begin_plain
+        cdef bint whole = self.tensors.conditioned or self.tensors.has_norms() or "gradient" in optimizer.kept
+        rule.beta, rule.begin, rule.due = 0, begin_plain, True
         if isinstance(optimizer, SGD):
             if optimizer.nesterov:
                 rule.finish = cpu.nesterov_finish
             elif optimizer.momentum > 0:
-                rule.beta, rule.finish = optimizer.momentum, cpu.momentum_finish
-            elif optimizer.weight_decay:
+                rule.beta, rule.finish = 0 if whole else optimizer.momentum, cpu.momentum_finish
+            elif optimizer.weight_decay or whole:
                 rule.finish = cpu.descent_finish
             else:
                 rule.beta, rule.finish = 1, NULL
@@ -101,6 +110,9 @@ cdef class Optimizer:
             rule.finish = cpu.lion_finish
         else:
             raise TypeError(f"optimizer: no kernel finishes the steps of {optimizer!r}")
+        rule.accumulate = optimizer.gradient_accumulation_steps or 1
+        if rule.accumulate > 1:
+            rule.begin_update, rule.begin = rule.begin, begin_accumulating
         return 0
 
     def retune(self, optimizer):
@@ -120,21 +132,22 @@ cdef class Optimizer:
             if self.schedule is not None:
                 rule.begin = begin_in_place
         else:
-            rule.rate = 1
+            rule.rate = 1.0 / <double> rule.accumulate
 
     cdef int plan(self, ptrdiff_t steps) except -1:
         """Have the learning rates of so many steps ready, if they follow a schedule."""
+        cdef rule_t *rule = &self.rule
         if self.schedule is None:
-            self.rule.rates = NULL
+            rule.rates = NULL
         else:
-            self.rates = schedules.rates(self.schedule, self.steps, steps)
-            self.rule.rates = <const double *> np.PyArray_DATA(self.rates)
+            self.rates = rates.rates(self.schedule, self.steps, (self.accumulated + steps) // rule.accumulate)
+            rule.rates = <const double *> np.PyArray_DATA(self.rates)
         return 0
 
     @property
     def memory(self):
         """Bytes of what it keeps, and of the gradient where it needs one."""
-        kept = sum([block.nbytes for block in self.moments.values()])
+        kept = sum([block.nbytes for name, block in self.moments.items() if name != "gradient"])
         return {"optimizer": kept, "gradient": 0 if self.gradient is None else self.gradient.nbytes}
 
     @property
@@ -150,13 +163,22 @@ cdef class Optimizer:
             count_step(rule)
         rule.steps = steps
 
+    @property
+    def accumulated(self):
+        """Steps whose gradients wait for an update."""
+        return self.rule.accumulated
+
+    @accumulated.setter
+    def accumulated(self, int64_t accumulated):
+        self.rule.accumulated = accumulated
+
     def reset(self):
         """Forget all earlier steps."""
         for block in self.moments.values():
             block.fill(0)
         for piece, start in self.starts:
             piece.fill(start)
-        self.steps = 0
+        self.steps = self.accumulated = 0
 
 
 cdef void *data_of(object block) except? NULL:
@@ -184,6 +206,16 @@ cdef inline void next_rate(rule_t *rule) noexcept nogil:
     if rule.rates != NULL:
         rule.learning_rate = rule.rates[0]
         rule.rates += 1
+
+
+cdef void begin_accumulating(rule_t *rule) noexcept nogil:
+    """The mean of the gradients of several steps: the first one starts it, the last one is followed by the finish."""
+    rule.beta = 0 if rule.accumulated == 0 else 1
+    rule.accumulated += 1
+    rule.due = rule.accumulated == rule.accumulate
+    if rule.due:
+        rule.accumulated = 0
+        rule.begin_update(rule)
 
 
 cdef void begin_in_place(rule_t *rule) noexcept nogil:
@@ -234,7 +266,7 @@ cdef void begin_adamax(rule_t *rule) noexcept nogil:
 
 
 cdef void finish_share(const net_t *net, int thread, int threads) noexcept nogil:
-    """A thread's part: whole 64-byte blocks."""
+    """A thread's part of it, where the step at hand is one that moves the weights."""
     cdef const rule_t *rule = <const rule_t *> net.optimizer
-    cdef ptrdiff_t block = <ptrdiff_t> (BLOCK_BYTES // net.cpu.itemsize), blocks = rule.moments.size // block
-    rule.finish(&rule.moments, blocks * thread // threads * block, blocks * (thread + 1) // threads * block)
+    if rule.due:
+        (<Tensors> rule.tensors).finish(net, &rule.moments, rule.finish, thread, threads)

@@ -3,6 +3,7 @@ from libc.stdint cimport int64_t
 
 from fusedelta._c cimport activation_t, net_t, row_t, score_t, share_t, stage_t, team_t
 from fusedelta._optimizers cimport Optimizer, rule_t
+from fusedelta._tensors cimport Tensors
 
 
 # The samples of a call: batches are runs of `order`, or of the samples as they lie.
@@ -60,6 +61,7 @@ cdef class Program:
     cdef Optimizer optimizer     # the network's: its programs share it
     cdef rule_t *rule            # its
     cdef bint takes_ahead        # a step of one sample may begin with the next
+    cdef Tensors tensors         # its
     cdef double flops            # of one sample, all three passes
     cdef char *block             # of memory
     cdef ptrdiff_t capacity      # samples the memory has room for
@@ -89,6 +91,7 @@ cdef class Program:
     cdef void forward_share(self, const share_t *share) noexcept nogil
     cdef void score_part(self, data_set *data, ptrdiff_t first, ptrdiff_t at, ptrdiff_t m,
                          score_t *score) noexcept nogil
+    cdef void add_penalties(self, ptrdiff_t m, score_t *score) noexcept nogil
     cdef double alpha(self, ptrdiff_t m, double rate) noexcept nogil
     cdef void step_share(self, int thread, ptrdiff_t m, score_t *score) noexcept nogil
     cdef void score(self, ptrdiff_t m, score_t *score) noexcept nogil

@@ -111,8 +111,9 @@ cdef class Program:
         self.logits = set_loss(&self.net.loss, loss, self.net.cpu)
         self.sparse = loss == "sparse_categorical_crossentropy"
         self.optimizer, self.rule = optimizer, &optimizer.rule
-        self.net.optimizer = self.rule
-        if self.rule.finish != NULL:
+        self.tensors = optimizer.tensors
+        self.net.optimizer, self.net.team, self.net.barrier = self.rule, self.team, team_barrier
+        if self.rule.finish != NULL or self.tensors.n_constraints > 0:
             self.net.finish = finish_share
         self.aim(optimizer.target)
 
@@ -395,6 +396,13 @@ cdef class Program:
         self.score(m, score)
         self.net.loss.Y = Y
 
+    cdef void add_penalties(self, ptrdiff_t m, score_t *score) noexcept nogil:
+        """Those of the weights, as if the samples' losses summed up to them too."""
+        cdef double penalty
+        self.tensors.penalties(self.net.cpu, 0, 1)
+        penalty = self.tensors.total() / self.net.loss.value_factor
+        score.sum += penalty * <double> m if self.net.loss.mean else penalty
+
     cdef double alpha(self, ptrdiff_t m, double rate) noexcept nogil:
         cdef double alpha = rate * self.net.loss.delta_factor
         return alpha / <double> m if self.net.loss.mean else alpha
@@ -423,6 +431,8 @@ cdef class Program:
         cdef double alpha, beta
         if rule.begin != NULL:
             rule.begin(rule)
+            if self.tensors.penalized:
+                self.add_penalties(m, score)
         alpha, beta = self.alpha(m, rule.rate), rule.beta
         if self.shares > 1:
             threads = min(self.shares, self.threads_for(self.flops * m))

@@ -11,7 +11,7 @@ from weakref import WeakSet
 
 import numpy as np
 
-from fusedelta import losses, optimizers, parameters, profiling, schedules, threads, validation
+from fusedelta import losses, optimizers, parameters, profiling, rates, threads, validation
 from fusedelta.divergence import Guard
 from fusedelta.engine import NOT_BUILT, Engine, Unbuilt
 from fusedelta.history import History
@@ -104,10 +104,10 @@ class Assembly:
         TypeError, ValueError
             If it is set to anything but a finite number above 0 or a schedule.
         """
-        return schedules.rate_at(self._optimizer.learning_rate, self._engine.steps)
+        return rates.rate_at(self._optimizer.learning_rate, self._engine.steps)
 
     @learning_rate.setter
-    def learning_rate(self, learning_rate: schedules.Rate) -> None:
+    def learning_rate(self, learning_rate: rates.Rate) -> None:
         optimizer = replace(self._optimizer, learning_rate=learning_rate)
         self._engine.retune(optimizer)
         self._optimizer = optimizer
@@ -253,23 +253,34 @@ class Assembly:
 
         ``"steps"`` is the number of steps that it has counted (plain `SGD` counts none). What
         stands in its formulae for every weight, such as ``"velocity"`` of `SGD` with momentum or
-        ``"m"`` and ``"v"`` of `Adam`, are lists of arrays like `trainable_weights`.
+        ``"m"`` and ``"v"`` of `Adam`, are lists of arrays like `trainable_weights`. Where gradients
+        are accumulated, ``"gradient"`` is their sum over the update's number of steps, and
+        ``"accumulated"`` says how many are in it.
         """
         moments = {
             name: [piece.copy() for piece in parameters.views(self._rows, block)]
             for name, block in self._engine.moments.items()
         }
-        return {"steps": self._engine.steps, **moments}
+        return {**self._optimizer_counts, **moments}
 
     @optimizer_state.setter
     def optimizer_state(self, state: dict[str, Any]) -> None:
-        names = ["steps", *self._engine.moments]
+        names = [*self._optimizer_counts, *self._engine.moments]
         if not isinstance(state, dict) or set(state) != set(names):
             raise ValueError(
                 f"optimizer_state: expected a dict with {', '.join(map(repr, names))} for "
                 f"{self._optimizer}, got {validation.shown(state)}"
             )
-        steps = validation.integer("optimizer_state['steps']", state["steps"], minimum=0)
+        counts = {
+            name: validation.integer(f"optimizer_state[{name!r}]", state[name], minimum=0)
+            for name in self._optimizer_counts
+        }
+        due = self._optimizer.gradient_accumulation_steps or 1
+        if counts.get("accumulated", 0) >= due:
+            raise ValueError(
+                f"optimizer_state['accumulated']: expected less than the {due} steps that make an "
+                f"update, got {counts['accumulated']}"
+            )
         ready: list[tuple[np.ndarray, np.ndarray]] = []
         for name, block in self._engine.moments.items():
             views = parameters.views(self._rows, block)
@@ -279,7 +290,15 @@ class Assembly:
             ready += zip(views, pieces, strict=True)
         for view, values in ready:
             view[...] = values
-        self._engine.steps = steps
+        for name, count in counts.items():
+            setattr(self._engine, name, count)
+
+    @property
+    def _optimizer_counts(self) -> dict[str, int]:
+        counts = {"steps": self._engine.steps}
+        if "gradient" in self._engine.moments:
+            counts["accumulated"] = self._engine.accumulated
+        return counts
 
     # ----------------------------------------------------------------------- copies and pickles
 

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Divergence", "DivergenceWarning", "Guard"]
 
+#: What an engine counts, beside its blocks.
+COUNTS = ("steps", "accumulated", "dropout_step")
+
 
 class DivergenceWarning(RuntimeWarning):
     """A fit ended early because the loss, or a weight, became nan or infinite.
@@ -75,14 +78,15 @@ class Guard:
             self._copies = [np.empty_like(block) for block in self._blocks]
         for saved, block in zip(self._copies, self._blocks, strict=True):
             saved[...] = block
-        self._steps, self._dropout_step = self._engine.steps, self._engine.dropout_step
+        self._counts = {name: getattr(self._engine, name) for name in COUNTS}
         self._shuffles = self._rng.bit_generator.state
 
     def restore(self) -> None:
         """Go back to the state that was copied last."""
         for saved, block in zip(self._copies, self._blocks, strict=True):
             block[...] = saved
-        self._engine.steps, self._engine.dropout_step = self._steps, self._dropout_step
+        for name, count in self._counts.items():
+            setattr(self._engine, name, count)
         self._rng.bit_generator.state = self._shuffles
 
     def is_finite(self) -> bool:

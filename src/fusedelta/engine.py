@@ -41,8 +41,11 @@ class Engine(Protocol):
     #: The blocks that the optimiser keeps from step to step, live, laid out as the parameters.
     moments: dict[str, np.ndarray]
 
-    #: The steps it has taken, counted where there are such blocks.
+    #: The updates it has made, counted where there are such blocks, decay or a schedule.
     steps: int
+
+    #: The steps whose gradients wait for an update, where they are accumulated.
+    accumulated: int
 
     #: Steps of the last call of `train` whose loss was finite; right also if it was interrupted.
     trained: int
@@ -110,6 +113,7 @@ class Unbuilt:
 
     moments: ClassVar[dict[str, np.ndarray]] = {}
     steps: ClassVar[int] = 0
+    accumulated: ClassVar[int] = 0
     dropout_key: int
     dropout_step = 0
 

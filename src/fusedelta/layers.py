@@ -27,8 +27,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from fusedelta import activations, initializers, validation
+from fusedelta import activations, initializers, regularizers, validation
 from fusedelta.initializers import Initializer
+from fusedelta.regularizers import MaxNorm, Regularizer
 from fusedelta.rows import Part, check_list
 
 if TYPE_CHECKING:
@@ -70,6 +71,10 @@ class Dense(Layer):
         is like it, ``"lecun_normal"`` for selu, ``"glorot_uniform"`` for the others.
     bias_initializer : str or Initializer, default "zeros"
         What b, of shape (units,), starts with; it is drawn as one row of a kernel with one input.
+    kernel_regularizer, bias_regularizer : str or Regularizer, optional
+        ``"l1"``, ``"l2"``, `L1`, `L2` or `L1L2`: what W or b adds to the loss.
+    kernel_constraint : str or MaxNorm, optional
+        ``"max_norm"`` or a `MaxNorm`: what each column of W is brought to after each update.
 
     Raises
     ------
@@ -89,6 +94,9 @@ class Dense(Layer):
     activation: activations.Activation = "linear"
     kernel_initializer: str | Initializer | None = None
     bias_initializer: str | Initializer = "zeros"
+    kernel_regularizer: str | Regularizer | None = None
+    bias_regularizer: str | Regularizer | None = None
+    kernel_constraint: str | MaxNorm | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "units", validation.integer("units", self.units))
@@ -96,6 +104,9 @@ class Dense(Layer):
         if self.kernel_initializer is not None:
             initializers.resolve("kernel_initializer", self.kernel_initializer)
         initializers.resolve("bias_initializer", self.bias_initializer)
+        regularizers.resolve("kernel_regularizer", self.kernel_regularizer)
+        regularizers.resolve("bias_regularizer", self.bias_regularizer)
+        regularizers.resolve_constraint("kernel_constraint", self.kernel_constraint)
 
     def __repr__(self) -> str:
         shown = [f"units={self.units}", f"activation={self.activation!r}"]
@@ -103,11 +114,22 @@ class Dense(Layer):
             shown.append(f"kernel_initializer={self.kernel_initializer!r}")
         if self.bias_initializer != "zeros":
             shown.append(f"bias_initializer={self.bias_initializer!r}")
+        optional = ("kernel_regularizer", "bias_regularizer", "kernel_constraint")
+        given = [name for name in optional if getattr(self, name) is not None]
+        shown += [f"{name}={getattr(self, name)!r}" for name in given]
         return f"Dense({', '.join(shown)})"
 
     def compile(self, compiler: Compiler) -> None:
         """One row, ``z = X W + b``."""
-        parts = Part("W", (compiler.width, self.units)), Part("b", (self.units,))
+        parts = (
+            Part(
+                "W",
+                (compiler.width, self.units),
+                regularizers.penalty(self.kernel_regularizer),
+                regularizers.max_norm(self.kernel_constraint),
+            ),
+            Part("b", (self.units,), regularizers.penalty(self.bias_regularizer)),
+        )
         activation = activations.resolve(self.activation)
         compiler.add("dense", self, self.units, activation, parts)
 

@@ -9,13 +9,24 @@ their own, of the same layout, which no optimiser sees: the state.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from fusedelta import text
 from fusedelta.rows import ALIGNMENT, Part, Row
 
-__all__ = ["all_views", "allocate", "allocate_state", "names", "shapes", "state_views", "views"]
+__all__ = [
+    "Tensor",
+    "all_views",
+    "allocate",
+    "allocate_state",
+    "names",
+    "shapes",
+    "state_views",
+    "tensors",
+    "views",
+]
 
 
 def allocate(rows: Sequence[Row], dtype: np.dtype) -> np.ndarray:
@@ -53,6 +64,38 @@ def _aligned(n_bytes: int, dtype: np.dtype) -> np.ndarray:
         ) from None
     start = -raw.__array_interface__["data"][0] % ALIGNMENT
     return raw[start : start + n_bytes].view(dtype)
+
+
+class Tensor(NamedTuple):
+    """One array of parameters with its padding, as a run of elements of the flat block."""
+
+    first: int
+    last: int  #: the element behind its last
+    stride: int  #: of its lines
+    l1: float  #: of its penalty ``l1 sum(abs(w)) + l2 sum(w^2)``
+    l2: float
+    max_norm: float  #: of each column
+
+
+def tensors(rows: Sequence[Row]) -> list[Tensor]:
+    """Every W, every b and so on, in the order of `views`; together they are the whole block.
+
+    Parameters
+    ----------
+    rows : sequence of Row
+
+    Returns
+    -------
+    tensors : list of Tensor
+    """
+    found = []
+    for row in rows:
+        at = row.offset
+        for part in row.parts:
+            end = at + part.height * row.stride
+            found.append(Tensor(at, end, row.stride, *part.penalty, part.max_norm))
+            at = end
+    return found
 
 
 def views(rows: Sequence[Row], block: np.ndarray) -> list[np.ndarray]:

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from fusedelta import losses, network, parameters, reference_updates, schedules, validation
+from fusedelta import losses, network, parameters, rates, reference_updates, validation
 from fusedelta.optimizers import Optimizer
 from fusedelta.profiling import Cell, Stopwatch
 from fusedelta.reference_activations import ACTIVATIONS
@@ -140,7 +140,8 @@ class Net:
         self._counts_steps = any(row.kind == "dropout" for row in rows)
         self._optimizer = optimizer
         self._rows = rows
-        self.moments = {name: np.zeros_like(params) for name in optimizer.moments}
+        self._is_free = not any(each.l1 or each.l2 for each in parameters.tensors(rows))
+        self.moments = {name: np.zeros_like(params) for name in optimizer.kept}
         self.trained = 0
         self.reset_optimizer()
         self._prepare = prepare
@@ -235,7 +236,7 @@ class Net:
     def reset_optimizer(self) -> None:
         """Forget the optimiser's state; plain gradient descent has none."""
         reference_updates.reset(self._optimizer, self.moments, self._rows)
-        self.steps = 0
+        self.steps = self.accumulated = 0
 
     def retune(self, optimizer: Optimizer) -> None:
         """Go on with the numbers of an optimiser of the same kind; what it keeps stays."""
@@ -309,23 +310,36 @@ class Net:
                 layer.update(D)
             if i > self._lowest:
                 D = self._layers[i - 1].through_activation(layer.backward(D))
+        reference_updates.add_penalties(self._rows, self._params, self._gradients)
         return total
 
     def _update(self) -> None:
         """The optimiser's step, on the whole flat block at once."""
-        rule = self._optimizer
-        rate = schedules.rate_at(rule.learning_rate, self.steps)
-        if self.moments or rule.weight_decay or rule.has_schedule:
-            self.steps += 1
         self._walk.step += self._counts_steps
         for layer in self._layers:
             layer.settle()
-        gradients, moments, step = self._gradients, self.moments, self.steps
-        reference_updates.update(rule, self._params, gradients, moments, step, rate)
+        rule, gradients = self._optimizer, self._gradients
+        if "gradient" in self.moments:
+            self.accumulated += 1
+            gradients = reference_updates.accumulate(
+                rule, self._gradients, self.moments, self.accumulated
+            )
+            if self.accumulated < (rule.gradient_accumulation_steps or 1):
+                return
+            self.accumulated = 0
+        rate = rates.rate_at(rule.learning_rate, self.steps)
+        if not (rule.is_in_place and self._is_free) or rule.has_schedule:
+            self.steps += 1
+        reference_updates.clip(rule, self._rows, gradients)
+        reference_updates.update(rule, self._params, gradients, self.moments, self.steps, rate)
+        reference_updates.constrain(self._rows, self._params)
 
     def _loss_and_gradient(self, y: np.ndarray) -> tuple[float, np.ndarray]:
+        """The sum of the losses, as if that of the penalties were a part of it, and its slope."""
         last = self._layers[-1]
-        return self._loss_function(last.Z, last.Y, y)
+        total, G = self._loss_function(last.Z, last.Y, y)
+        penalty = reference_updates.penalty(self._rows, self._params)
+        return total + penalty * self._normalizer(len(y)), G
 
     def _count_correct(self, y: np.ndarray) -> float:
         """Number of samples (of single outputs, if each decides by itself) that are right."""

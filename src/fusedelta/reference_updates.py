@@ -1,8 +1,8 @@
 """The steps of the optimisers in NumPy, for the twin. Formulae and sources: `fusedelta.optimizers`.
 
-Each function takes its rule, the gradients g, the moments that the rule keeps, which it brings up
-to date, and the number of the step t = 1, 2, ...; it returns what, times the learning rate, the
-parameters lose.
+Each rule's function takes the rule, the gradients g, the moments that the rule keeps, which it
+brings up to date, and the number of the step t = 1, 2, ...; it returns what, times the learning
+rate, the parameters lose.
 """
 
 from __future__ import annotations
@@ -52,6 +52,63 @@ def reset(rule: Optimizer, moments: Moments, rows: Sequence[Row]) -> None:
     if isinstance(rule, Adagrad):
         for piece in parameters.views(rows, moments["v"]):
             piece.fill(rule.initial_accumulator_value)
+
+
+# ------------------------------------------------------------------------- before and after a step
+
+
+def penalty(rows: Sequence[Row], w: np.ndarray) -> float:
+    """``l1 sum(abs(w)) + l2 sum(w^2)`` over all tensors."""
+    total = 0.0
+    for first, last, _, l1, l2, _ in parameters.tensors(rows):
+        if l1 or l2:
+            piece = w[first:last].astype(np.float64)
+            total += float((l1 * abs(piece) + l2 * piece * piece).sum())
+    return total
+
+
+def add_penalties(rows: Sequence[Row], w: np.ndarray, g: np.ndarray) -> None:
+    """Make the gradient g of the loss that of the loss with its penalties."""
+    for first, last, _, l1, l2, _ in parameters.tensors(rows):
+        if l1 or l2:
+            at = slice(first, last)
+            g[at] += 2 * l2 * w[at] + l1 * np.sign(w[at])
+
+
+def accumulate(rule: Optimizer, g: np.ndarray, moments: Moments, count: int) -> np.ndarray:
+    """Gradient number `count` into the mean of those that make an update."""
+    mean = moments["gradient"]
+    mean[:] = g / (rule.gradient_accumulation_steps or 1) + (mean if count > 1 else 0)
+    return mean
+
+
+def clip(rule: Optimizer, rows: Sequence[Row], g: np.ndarray) -> None:
+    """Clip the gradients by value, or by the norm of each tensor or of all."""
+    if rule.clipvalue:
+        np.clip(g, -rule.clipvalue, rule.clipvalue, out=g)
+    if rule.clipnorm:
+        for tensor in parameters.tensors(rows):
+            _clip_norm(g[tensor.first : tensor.last], rule.clipnorm)
+    if rule.global_clipnorm:
+        _clip_norm(g, rule.global_clipnorm)
+
+
+def _clip_norm(g: np.ndarray, largest: float) -> None:
+    norm = float(np.linalg.norm(g.astype(np.float64)))
+    if norm > largest:
+        g *= largest / norm
+
+
+def constrain(rows: Sequence[Row], w: np.ndarray) -> None:
+    """Bring the columns of each W that has a largest norm down to it."""
+    for first, last, stride, *_, largest in parameters.tensors(rows):
+        if largest < math.inf:
+            W = w[first:last].reshape(-1, stride)
+            norms = np.sqrt((W * W).sum(axis=0))
+            W *= np.minimum(norms, largest) / (1e-7 + norms)
+
+
+# --------------------------------------------------------------------------------------- the rules
 
 
 def sgd(rule: SGD, g: np.ndarray, moments: Moments, t: int) -> np.ndarray:

@@ -8,6 +8,7 @@ rows of its layers, and a row where the two ways are added.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
@@ -33,6 +34,8 @@ class Part(NamedTuple):
 
     name: str  #: as in formulae and files: "W", "b"
     shape: tuple[int, ...]  #: (k, n) or (n,)
+    penalty: tuple[float, float] = (0.0, 0.0)  #: l1 and l2 of what it adds to the loss
+    max_norm: float = math.inf  #: of each column
 
     @property
     def height(self) -> int:

@@ -7,8 +7,8 @@ from dataclasses import KW_ONLY, dataclass, fields
 from functools import partial
 from typing import Any, ClassVar
 
-from fusedelta import schedules, validation
-from fusedelta.schedules import Rate
+from fusedelta import rates, validation
+from fusedelta.rates import Rate
 
 __all__ = ["SGD", "Lion", "Optimizer"]
 
@@ -18,8 +18,12 @@ _SHARE = partial(validation.number, minimum=0, below=1)
 
 #: What each parameter of an optimiser must be.
 CHECKS: dict[str, Callable[[str, Any], Any]] = {
-    "learning_rate": schedules.check_rate,
+    "learning_rate": rates.check_rate,
     "weight_decay": validation.optional(_NOT_NEGATIVE),
+    "clipnorm": validation.optional(_ABOVE_ZERO),
+    "clipvalue": validation.optional(_ABOVE_ZERO),
+    "global_clipnorm": validation.optional(_ABOVE_ZERO),
+    "gradient_accumulation_steps": validation.optional(validation.integer),
     "momentum": _SHARE,
     "rho": _SHARE,
     "beta_1": _SHARE,
@@ -46,7 +50,17 @@ class Optimizer:
         Decoupled weight decay: before each step every parameter, biases too, loses
         ``learning_rate * weight_decay`` of itself; it does not go through the optimiser's means.
         As in Keras, for every optimiser. None: 0. Decay that is a part of the gradient, as
-        PyTorch's is but in AdamW, is a penalty on the weights.
+        PyTorch's is but in AdamW, is a penalty: ``Dense(..., kernel_regularizer=fd.L2(0.5 * it))``.
+    clipvalue : float, optional
+        Every element of the gradient is brought into ``-clipvalue`` to ``clipvalue``.
+    clipnorm : float, optional
+        The gradient g of each W and each b with a norm above it becomes ``g * clipnorm / norm(g)``.
+    global_clipnorm : float, optional
+        The same with the norm of all gradients together: their direction stays. At most one of the
+        three is given; penalties are in the gradient that is clipped, weight decay is not.
+    gradient_accumulation_steps : int, optional
+        So many steps make one update, with the mean of their gradients, as of one large batch.
+        Learning rates and bias corrections count updates.
 
     Raises
     ------
@@ -56,6 +70,8 @@ class Optimizer:
     References
     ----------
     Loshchilov, Hutter: Decoupled Weight Decay Regularization (2019).
+    Pascanu, Mikolov, Bengio: On the difficulty of training recurrent neural networks (2013), for
+    clipping by norm.
     """
 
     #: What is kept for every parameter from step to step, by the letters of the formulae.
@@ -64,9 +80,29 @@ class Optimizer:
     learning_rate: Rate = 0.001
     _: KW_ONLY
     weight_decay: float | None = None
+    clipnorm: float | None = None
+    clipvalue: float | None = None
+    global_clipnorm: float | None = None
+    gradient_accumulation_steps: int | None = None
 
     def __post_init__(self) -> None:
         validation.check_fields(self, CHECKS)
+        clips = ("clipnorm", "clipvalue", "global_clipnorm")
+        given = [name for name in clips if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise ValueError(f"{given[1]}: expected one way to clip, got {given[0]} too")
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """Names of all blocks that go on from step to step."""
+        accumulates = (self.gradient_accumulation_steps or 1) > 1
+        return (*self.moments, *["gradient"] * accumulates)
+
+    @property
+    def is_in_place(self) -> bool:
+        """Whether a step needs neither the whole gradient nor anything that was kept."""
+        clips = self.clipnorm or self.clipvalue or self.global_clipnorm
+        return type(self) is SGD and not (self.kept or self.weight_decay or clips)
 
     @property
     def has_schedule(self) -> bool:

@@ -30,6 +30,7 @@ from fusedelta.initializers import INITIALIZERS
 from fusedelta.layers import Activation, Dense, Dropout, Residual
 from fusedelta.normalization import BatchNormalization, LayerNormalization
 from fusedelta.optimizers import OPTIMIZERS
+from fusedelta.regularizers import CONSTRAINTS, REGULARIZERS
 from fusedelta.rows import Row, compile_rows
 from fusedelta.schedules import SCHEDULES
 
@@ -54,6 +55,8 @@ KINDS: dict[str, type[Any]] = {
     **INITIALIZERS,
     **OPTIMIZERS,
     **SCHEDULES,
+    **REGULARIZERS,
+    **CONSTRAINTS,
 }
 NAMES = {cls: name for name, cls in KINDS.items()}
 
@@ -61,9 +64,9 @@ NAMES = {cls: name for name, cls in KINDS.items()}
 def save(path: str | os.PathLike[str], net: Sequential, metadata: dict[str, Any]) -> None:
     """Write a network; see `fusedelta.Sequential.save`."""
     write, _ = _file_format(path)
-    groups = [("", net.get_weights())]
+    groups, state = [("", net.get_weights())], net.optimizer_state
     header = json.dumps({**_describe(net), "metadata": _checked_metadata(metadata)})
-    groups += [(_prefix(name), net.optimizer_state[name]) for name in net.optimizer.moments]
+    groups += [(_prefix(name), state[name]) for name in net.optimizer.kept]
     arrays: dict[str, np.ndarray] = {}
     for prefix, pieces in groups:
         names = _array_names(net._rows, prefix, with_state=not prefix)
@@ -120,6 +123,7 @@ def _describe(net: Sequential) -> dict[str, Any]:
         "shuffle": net.shuffle_state,
         "dropout": net.dropout_state,
         "steps": net.optimizer_state["steps"],
+        "accumulated": net.optimizer_state.get("accumulated", 0),
     }
 
 
@@ -145,9 +149,10 @@ def _rebuild(header: dict[str, Any], arrays: dict[str, np.ndarray], cls: type[Ne
     net.set_weights(weights)
     net.optimizer_state = {
         "steps": header.get("steps", 0),  # which 0.1.0 did not write
+        **({"accumulated": header["accumulated"]} if "gradient" in net.optimizer.kept else {}),
         **{
             name: [arrays[each] for each in _array_names(rows, _prefix(name))]
-            for name in net.optimizer.moments
+            for name in net.optimizer.kept
         },
     }
     net.shuffle_state = header["shuffle"]

@@ -31,7 +31,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
@@ -46,12 +46,8 @@ __all__ = [
     "OneCycle",
     "PiecewiseConstantDecay",
     "PolynomialDecay",
-    "Rate",
     "Schedule",
     "StepDecay",
-    "check_rate",
-    "rate_at",
-    "rates",
 ]
 
 _ABOVE_ZERO = partial(validation.number, above=0)
@@ -454,34 +450,3 @@ SCHEDULES: dict[str, type[Schedule]] = {
     "polynomial_decay": PolynomialDecay,
     "step_decay": StepDecay,
 }
-
-#: What stands for a learning rate: a number, a schedule, or any function of the step.
-Rate: TypeAlias = float | Callable[[int], float]
-
-
-def check_rate(name: str, rate: Any) -> Rate:
-    """A learning rate: a schedule or a function as it is, anything else as a float above zero."""
-    if callable(rate) and not isinstance(rate, type):
-        return rate
-    return validation.number(name, rate, above=0, otherwise=" or a schedule")
-
-
-def rate_at(rate: Rate, step: int) -> float:
-    """The learning rate of a step."""
-    return float(rates(rate, step, 1)[0])
-
-
-def rates(rate: Rate, first: int, count: int) -> np.ndarray:
-    """The learning rates of `count` steps from `first` on, in float64.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If a function gives anything but a finite number of at least 0.
-    """
-    if isinstance(rate, Schedule):
-        return rate.rates(first, count)
-    if not callable(rate):
-        return np.full(count, rate)
-    values = [_NOT_NEGATIVE(f"learning_rate({s})", rate(s)) for s in range(first, first + count)]
-    return np.array(values, np.float64)

@@ -1,0 +1,46 @@
+"""Learning rates as the engines need them: one for each of the steps to come."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from fusedelta import validation
+from fusedelta.schedules import Schedule
+
+__all__ = ["Rate", "check_rate", "rate_at", "rates"]
+
+#: What stands for a learning rate: a number, a schedule, or any function of the step.
+Rate: TypeAlias = float | Callable[[int], float]
+
+
+def check_rate(name: str, rate: Any) -> Rate:
+    """A learning rate: a schedule or a function as it is, anything else as a float above zero."""
+    if callable(rate) and not isinstance(rate, type):
+        return rate
+    return validation.number(name, rate, above=0, otherwise=" or a schedule")
+
+
+def rate_at(rate: Rate, step: int) -> float:
+    """The learning rate of a step."""
+    return float(rates(rate, step, 1)[0])
+
+
+def rates(rate: Rate, first: int, count: int) -> np.ndarray:
+    """The learning rates of `count` steps from `first` on, in float64.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a function gives anything but a finite number of at least 0.
+    """
+    if isinstance(rate, Schedule):
+        return rate.rates(first, count)
+    if not callable(rate):
+        return np.full(count, rate)
+    check = partial(validation.number, minimum=0)
+    values = [check(f"learning_rate({s})", rate(s)) for s in range(first, first + count)]
+    return np.array(values, np.float64)
