@@ -24,9 +24,14 @@ from fusedelta._kernels import (
     LOSS_KERNELS,
     NORMALIZE_KERNELS,
     STEP_KERNELS,
+    TENSOR_KERNELS,
     Matrices,
     apply,
+    condition,
     finish,
+    max_norm,
+    penalty,
+    shrink,
     zeros,
 )
 
@@ -91,7 +96,7 @@ def cases(isas: list[str], dtypes: list[str]) -> Iterator[Case]:
                 yield Case(kernel, isa, dtype, (128, 256, 256))
             for kernel in LOSS_KERNELS:
                 yield Case(kernel, isa, dtype, (128, 1, 10))
-            for kernel in FINISH_KERNELS:
+            for kernel in (*FINISH_KERNELS, *TENSOR_KERNELS):
                 for size in FINISH_SIZES:
                     yield Case(kernel, isa, dtype, (1, 1, size))
 
@@ -100,6 +105,8 @@ def make_bench(case: Case) -> Callable[[int], None]:
     """What runs a case so many times, in one call without the GIL."""
     if case.kernel.startswith("apply_"):
         return Applied(case).run
+    if case.kernel in TENSOR_KERNELS:
+        return Tensor(case).run
     return (Finish(case) if case.kernel in FINISH_KERNELS else Layer(case)).run
 
 
@@ -128,6 +135,26 @@ class Finish:
         numbers = {"rate": 1e-6, "decay": 0.0, "epsilon": 1e-8, "momentum": 0.9, "rho": 0.9}
         numbers |= {"beta_1": 0.9, "beta_2": 0.999, "mean_part": 0.5, "gradient_part": 0.5}
         finish(self.case.isa, self.case.kernel, self.blocks, numbers, times=times)
+
+
+class Tensor:
+    """A kernel of penalties, clipping or constraints, on weights that it leaves as they are."""
+
+    def __init__(self, case: Case) -> None:
+        self.case = case
+        self.w, self.g = (zeros(case.shape[-1:], case.dtype) for _ in range(2))
+        self.w[:] = np.random.default_rng(0).random(len(self.w))
+
+    def run(self, times: int) -> None:
+        isa = self.case.isa
+        if self.case.kernel == "penalty":
+            penalty(isa, self.w, 0.1, 0.1, times=times)
+        elif self.case.kernel == "condition":
+            condition(isa, self.w, self.g, 0.1, 0.1, 1.0, times=times)
+        elif self.case.kernel == "shrink":
+            shrink(isa, self.w, 1.0, times=times)
+        else:
+            max_norm(isa, self.w.reshape(-1, 64), 1e6, times=times)
 
 
 class Layer:

@@ -89,28 +89,47 @@ cdef finish_t finish_kernel(const kernels_t *cpu, str kernel) except NULL:
     return entries[FINISH_KERNELS.index(kernel)]
 
 
-def penalty(isa, np.ndarray x, double l1, double l2):
+def penalty(isa, np.ndarray x, double l1, double l2, ptrdiff_t times=1):
     """The penalty of an aligned array of whole 64-byte blocks."""
-    cdef double value
-    kernels_named(isa, x.itemsize).penalty(np.PyArray_DATA(x), x.size, l1, l2, &value)
+    cdef const kernels_t *cpu = kernels_named(isa, x.itemsize)
+    cdef void *data = np.PyArray_DATA(x)
+    cdef ptrdiff_t _, count = x.size
+    cdef double value = 0
+    with nogil:
+        for _ in range(times):
+            cpu.penalty(data, count, l1, l2, &value)
     return value
 
 
-def condition(isa, np.ndarray w, np.ndarray g, double l1, double l2, double limit):
+def condition(isa, np.ndarray w, np.ndarray g, double l1, double l2, double limit, ptrdiff_t times=1):
     """Add the gradient of a penalty to g, and clip it; aligned arrays of whole 64-byte blocks."""
+    cdef const kernels_t *cpu = kernels_named(isa, g.itemsize)
     cdef conditions_t conditions = conditions_t(l1, l2, limit)
-    kernels_named(isa, g.itemsize).condition(&conditions, np.PyArray_DATA(w), np.PyArray_DATA(g), g.size)
+    cdef void *weights = np.PyArray_DATA(w), *gradient = np.PyArray_DATA(g)
+    cdef ptrdiff_t _, count = g.size
+    with nogil:
+        for _ in range(times):
+            cpu.condition(&conditions, weights, gradient, count)
 
 
-def shrink(isa, np.ndarray x, double factor):
+def shrink(isa, np.ndarray x, double factor, ptrdiff_t times=1):
     """Multiply an aligned array of whole 64-byte blocks."""
-    kernels_named(isa, x.itemsize).shrink(np.PyArray_DATA(x), x.size, factor)
+    cdef const kernels_t *cpu = kernels_named(isa, x.itemsize)
+    cdef void *data = np.PyArray_DATA(x)
+    cdef ptrdiff_t _, count = x.size
+    with nogil:
+        for _ in range(times):
+            cpu.shrink(data, count, factor)
 
 
-def max_norm(isa, np.ndarray W, double largest, ptrdiff_t first=0, last=None):
+def max_norm(isa, np.ndarray W, double largest, ptrdiff_t first=0, last=None, ptrdiff_t times=1):
     """Constrain columns of an aligned W (k, ld)."""
-    cdef ptrdiff_t end = W.shape[1] if last is None else last
-    kernels_named(isa, W.itemsize).max_norm(np.PyArray_DATA(W), W.shape[0], W.shape[1], first, end, largest)
+    cdef const kernels_t *cpu = kernels_named(isa, W.itemsize)
+    cdef void *data = np.PyArray_DATA(W)
+    cdef ptrdiff_t _, k = W.shape[0], ld = W.shape[1], end = W.shape[1] if last is None else last
+    with nogil:
+        for _ in range(times):
+            cpu.max_norm(data, k, ld, first, end, largest)
 
 
 cdef class Matrices:
