@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 import fusedelta as fd
 from fusedelta import _cpu
-from fusedelta.training import draw_orders
+from fusedelta.sources import draw_orders
 
 # An exponential of an exponential overflows
 HIDDEN = [act for act in ELEMENTWISE if act != "exponential"]
