@@ -51,9 +51,8 @@ Howard et al., Searching for MobileNetV3 (2019).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from fusedelta import validation
+from fusedelta._frozen import frozen
 
 __all__ = ["ACTIVATIONS", "ELU", "GELU", "Activation", "LeakyReLU", "resolve"]
 
@@ -81,7 +80,7 @@ ACTIVATIONS = (
 ALIASES = {"swish": "silu"}
 
 
-@dataclass(frozen=True)
+@frozen
 class LeakyReLU:
     """Leaky rectified linear unit: ``z`` where ``z > 0``, else ``negative_slope * z``.
 
@@ -115,7 +114,7 @@ class LeakyReLU:
         object.__setattr__(self, "negative_slope", slope)
 
 
-@dataclass(frozen=True)
+@frozen
 class ELU:
     """Exponential linear unit: ``z`` where ``z > 0``, else ``alpha * (exp(z) - 1)``.
 
@@ -149,7 +148,7 @@ class ELU:
         object.__setattr__(self, "alpha", validation.number("alpha", self.alpha, minimum=0))
 
 
-@dataclass(frozen=True)
+@frozen
 class GELU:
     """Gaussian error linear unit: ``z P(z)`` with the distribution function P of a standard normal.
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
+from fusedelta._frozen import frozen
 from fusedelta.rates import Rate
 from fusedelta.rules import Optimizer
 
 __all__ = ["Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "NAdam", "RMSprop"]
 
 
-@dataclass(frozen=True, repr=False)
+@frozen
 class Adam(Optimizer):
     """Adam: steps of about the same size in all weights, from running means of their gradients.
 
@@ -68,7 +68,7 @@ class Adam(Optimizer):
         return ("m", "v", "u") if self.amsgrad else ("m", "v")
 
 
-@dataclass(frozen=True, repr=False)
+@frozen
 class AdamW(Adam):
     """Adam with decoupled weight decay: ``w -= learning_rate * weight_decay * w`` before each step.
 
@@ -93,7 +93,7 @@ class AdamW(Adam):
     weight_decay: float | None = 0.004
 
 
-@dataclass(frozen=True, repr=False)
+@frozen
 class NAdam(Optimizer):
     """Adam with Nesterov's momentum, which grows from step to step.
 
@@ -144,7 +144,7 @@ class NAdam(Optimizer):
     momentum_decay: float = 1.0
 
 
-@dataclass(frozen=True, repr=False)
+@frozen
 class Adamax(Optimizer):
     """Adam with the largest gradient, slowly forgotten, in the place of their root mean square.
 
@@ -192,7 +192,7 @@ class Adamax(Optimizer):
     epsilon: float = 1e-7
 
 
-@dataclass(frozen=True, repr=False)
+@frozen
 class RMSprop(Optimizer):
     """RMSprop: gradients divided by a running root mean square of themselves.
 
@@ -251,7 +251,7 @@ class RMSprop(Optimizer):
         return ("v", *["m"] * self.centered, *["velocity"] * (self.momentum > 0))
 
 
-@dataclass(frozen=True, repr=False)
+@frozen
 class Adagrad(Optimizer):
     """Adagrad: gradients divided by the root of the sum of all their squares.
 
@@ -298,7 +298,7 @@ class Adagrad(Optimizer):
     epsilon: float = 1e-7
 
 
-@dataclass(frozen=True, repr=False)
+@frozen
 class Adadelta(Optimizer):
     """Adadelta: gradients divided by their root mean square, times that of the steps before.
 

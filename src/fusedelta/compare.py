@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 import warnings
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from fusedelta import progress, reference, text, validation
+from fusedelta._frozen import frozen
 from fusedelta.divergence import DivergenceWarning
 from fusedelta.history import History
 from fusedelta.network import Sequential
@@ -40,7 +40,7 @@ class Timing(NamedTuple):
     median: float
 
 
-@dataclass(frozen=True, repr=False)
+@frozen
 class StepProfile:
     """What the layers and passes of a training step take in both engines, side by side.
 
@@ -76,7 +76,7 @@ class StepProfile:
         return text.duration(ours / self.steps), shown, f"{theirs / ours:.1f}"
 
 
-@dataclass(frozen=True, repr=False)
+@frozen
 class Comparison:
     """What `compare` found; ``str()`` gives the table.
 

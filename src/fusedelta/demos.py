@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from os import PathLike
 
 import fusedelta as fd
 from fusedelta import datasets, plots, text
+from fusedelta._frozen import frozen
 from fusedelta.datasets import Problem
 from fusedelta.progress import show
 
 __all__ = ["DEMOS", "Demo", "build", "run"]
 
 
-@dataclass(frozen=True)
+@frozen
 class Demo:
     """How a text sets up, trains and reports its network.
 

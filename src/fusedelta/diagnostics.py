@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from fusedelta import parameters, text, validation
+from fusedelta._frozen import frozen
 from fusedelta.rows import Compiler
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ TOLERANCE = 1e-5
 # ------------------------------------------------------------------------------------------ summary
 
 
-@dataclass(frozen=True, repr=False)
+@frozen
 class Summary:
     """The layers of a network and the memory that it takes; ``str()`` gives the table.
 
@@ -118,7 +118,7 @@ class CheckedBlock(NamedTuple):
     kinks: int  #: parameters left out, because the loss has a kink there
 
 
-@dataclass(frozen=True, repr=False)
+@frozen
 class GradientCheck:
     """Gradients by backpropagation against central differences; ``str()`` gives the table.
 
@@ -276,7 +276,7 @@ class LayerFlow(NamedTuple):
     ratio: float  #: gradient norm / weight norm
 
 
-@dataclass(frozen=True, repr=False)
+@frozen
 class GradientFlow:
     """How large the gradients are, layer by layer; ``str()`` gives the table.
 

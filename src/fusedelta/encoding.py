@@ -7,11 +7,12 @@ them together; as a dictionary of plain values it is saved with the network that
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any, Literal
 
 import numpy as np
 
+from fusedelta._frozen import frozen
 from fusedelta.tables import Table
 
 __all__ = ["Categorical", "Encoding", "Numeric", "Task", "detect_task"]
@@ -22,7 +23,7 @@ MOST_INTEGER_CLASSES = 20
 MOST_VALUES = 100
 
 
-@dataclass(frozen=True)
+@frozen
 class Numeric:
     """A column of numbers, standardised: ``(x - mean) / scale``.
 
@@ -65,7 +66,7 @@ class Numeric:
         return np.asarray(outputs, dtype=np.float64) * self.scale + self.mean
 
 
-@dataclass(frozen=True)
+@frozen
 class Categorical:
     """A column of texts out of a fixed set.
 
@@ -119,7 +120,7 @@ class Categorical:
         return [self.values[index] for index in indices]
 
 
-@dataclass(frozen=True)
+@frozen
 class Encoding:
     """How the columns of a table become the inputs and the target of a network.
 

@@ -8,12 +8,12 @@ papers. Each initialiser is a small value object; calling it draws an array of s
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
 from fusedelta import validation
+from fusedelta._frozen import frozen
 
 __all__ = [
     "Constant",
@@ -35,7 +35,7 @@ __all__ = [
 Shape = tuple[int, int]  # (fan_in, fan_out)
 
 
-@dataclass(frozen=True)
+@frozen
 class Initializer(ABC):
     """Base of all initialisers; `name` is what stands for it in a call and in a saved file.
 
@@ -113,7 +113,7 @@ class LecunNormal(Initializer):
         return rng.normal(0.0, np.sqrt(1 / shape[0]), shape)
 
 
-@dataclass(frozen=True)
+@frozen
 class RandomUniform(Initializer):
     """Uniform in [minval, maxval).
 
@@ -141,7 +141,7 @@ class RandomUniform(Initializer):
         return rng.uniform(self.minval, self.maxval, shape)
 
 
-@dataclass(frozen=True)
+@frozen
 class RandomNormal(Initializer):
     """Normal with a mean and a standard deviation of one's own.
 
@@ -170,7 +170,7 @@ class RandomNormal(Initializer):
         return rng.normal(self.mean, self.stddev, shape)
 
 
-@dataclass(frozen=True)
+@frozen
 class Constant(Initializer):
     """The same value everywhere.
 

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from fusedelta import activations, initializers, regularizers, validation
+from fusedelta._frozen import frozen
 from fusedelta.initializers import Initializer
 from fusedelta.regularizers import MaxNorm, Regularizer
 from fusedelta.rows import Part, check_list
@@ -53,7 +54,7 @@ class Layer(ABC):
         return []
 
 
-@dataclass(frozen=True, repr=False)
+@frozen
 class Dense(Layer):
     """A fully connected layer: ``Y = activation(X W + b)``.
 
@@ -147,7 +148,7 @@ class Dense(Layer):
         return activations.resolve(self.activation)[0]
 
 
-@dataclass(frozen=True)
+@frozen
 class Activation(Layer):
     """An activation as a layer of its own: ``Y = activation(X)``.
 
@@ -184,7 +185,7 @@ class Activation(Layer):
         compiler.activate(self, activations.resolve(self.activation))
 
 
-@dataclass(frozen=True)
+@frozen
 class Dropout(Layer):
     """Sets inputs to zero at random while training, and scales up the others to make good for it.
 

@@ -19,15 +19,15 @@ exact where an output saturates. The formulae live in the engines (`fusedelta.re
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from fusedelta import validation
+from fusedelta._frozen import frozen
 from fusedelta.activations import ACTIVATIONS
 
 __all__ = ["LOSSES", "Loss", "check_output", "resolve"]
 
 
-@dataclass(frozen=True)
+@frozen
 class Loss:
     """What the rest of the package needs to know about a loss.
 

@@ -19,12 +19,12 @@ The usual place is between the weights and the activation:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from fusedelta import validation
+from fusedelta._frozen import frozen
 from fusedelta.layers import Layer
 from fusedelta.rows import Part
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["BatchNormalization", "LayerNormalization"]
 
 
-@dataclass(frozen=True)
+@frozen
 class BatchNormalization(Layer):
     """Normalises each feature: ``Y = gamma (X - mean) / sqrt(var + epsilon) + beta``.
 
@@ -96,7 +96,7 @@ class BatchNormalization(Layer):
         return _start(row)
 
 
-@dataclass(frozen=True)
+@frozen
 class LayerNormalization(Layer):
     """Normalises each sample: ``Y = gamma (X - mean) / sqrt(var + epsilon) + beta``.
 

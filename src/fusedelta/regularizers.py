@@ -23,11 +23,11 @@ A penalty is a part of the loss that `fit`, `evaluate` and `gradients` give, as 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, TypeAlias
 
 from fusedelta import validation
+from fusedelta._frozen import frozen
 
 __all__ = [
     "CONSTRAINTS",
@@ -46,7 +46,7 @@ __all__ = [
 CHECKS = {name: partial(validation.number, minimum=0) for name in ("l1", "l2")}
 
 
-@dataclass(frozen=True)
+@frozen
 class L2:
     """Adds ``l2 * sum(w^2)`` to the loss, and so ``2 * l2 * w`` to the gradient.
 
@@ -78,7 +78,7 @@ class L2:
         validation.check_fields(self, CHECKS)
 
 
-@dataclass(frozen=True)
+@frozen
 class L1:
     """Adds ``l1 * sum(abs(w))`` to the loss, and so ``l1 * sign(w)`` to the gradient.
 
@@ -110,7 +110,7 @@ class L1:
         validation.check_fields(self, CHECKS)
 
 
-@dataclass(frozen=True)
+@frozen
 class L1L2:
     """Adds ``l1 * sum(abs(w)) + l2 * sum(w^2)`` to the loss.
 
@@ -142,7 +142,7 @@ class L1L2:
         validation.check_fields(self, CHECKS)
 
 
-@dataclass(frozen=True)
+@frozen
 class MaxNorm:
     """After each update no column of W, the weights of one unit, has a larger norm.
 

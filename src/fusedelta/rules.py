@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import KW_ONLY, dataclass, fields
+from dataclasses import KW_ONLY, fields
 from functools import partial
 from typing import Any, ClassVar
 
 from fusedelta import rates, validation
+from fusedelta._frozen import frozen
 from fusedelta.rates import Rate
 
 __all__ = ["SGD", "Lion", "Optimizer"]
@@ -37,7 +38,7 @@ CHECKS: dict[str, Callable[[str, Any], Any]] = {
 }
 
 
-@dataclass(frozen=True, repr=False)
+@frozen
 class Optimizer:
     """Base of all optimisers: data, checked when they are made, with the parameters all have.
 
@@ -122,7 +123,7 @@ class Optimizer:
 OPTIONAL = tuple(field.name for field in fields(Optimizer) if field.kw_only)
 
 
-@dataclass(frozen=True, repr=False)
+@frozen
 class SGD(Optimizer):
     """Stochastic gradient descent, plain, with momentum, or with Nesterov's.
 
@@ -184,7 +185,7 @@ class SGD(Optimizer):
         return ("velocity",) if self.momentum else ()
 
 
-@dataclass(frozen=True, repr=False)
+@frozen
 class Lion(Optimizer):
     """Lion: steps of the same size in all weights, along the signs of a running mean.
 

@@ -29,13 +29,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from fusedelta import validation
+from fusedelta._frozen import frozen
 
 __all__ = [
     "SCHEDULES",
@@ -73,7 +73,7 @@ CHECKS: dict[str, Callable[[str, Any], Any]] = {
 }
 
 
-@dataclass(frozen=True)
+@frozen
 class Schedule(ABC):
     """Base of all schedules: a value object; calling it with a step gives that step's rate."""
 
@@ -92,7 +92,7 @@ class Schedule(ABC):
     def _at(self, steps: np.ndarray) -> np.ndarray: ...
 
 
-@dataclass(frozen=True)
+@frozen
 class ExponentialDecay(Schedule):
     """``initial_learning_rate * decay_rate^(step / decay_steps)``.
 
@@ -128,7 +128,7 @@ class ExponentialDecay(Schedule):
         return self.initial_learning_rate * self.decay_rate**passed
 
 
-@dataclass(frozen=True)
+@frozen
 class StepDecay(Schedule):
     """The rate times `decay_rate` every `decay_steps` steps.
 
@@ -163,7 +163,7 @@ class StepDecay(Schedule):
         return self.initial_learning_rate * self.decay_rate**passed
 
 
-@dataclass(frozen=True)
+@frozen
 class InverseTimeDecay(Schedule):
     """``initial_learning_rate / (1 + decay_rate * step / decay_steps)``.
 
@@ -198,7 +198,7 @@ class InverseTimeDecay(Schedule):
         return self.initial_learning_rate / (1 + self.decay_rate * passed)
 
 
-@dataclass(frozen=True)
+@frozen
 class InvScaling(Schedule):
     """``initial_learning_rate / (step + 1)^power_t``: scikit-learn's ``"invscaling"``, by steps.
 
@@ -228,7 +228,7 @@ class InvScaling(Schedule):
         return self.initial_learning_rate / (steps + 1) ** self.power_t
 
 
-@dataclass(frozen=True)
+@frozen
 class PolynomialDecay(Schedule):
     """``(initial - end) * (1 - step / decay_steps)^power + end``, then `end_learning_rate`.
 
@@ -265,7 +265,7 @@ class PolynomialDecay(Schedule):
         return (self.initial_learning_rate - end) * left**self.power + end
 
 
-@dataclass(frozen=True)
+@frozen
 class PiecewiseConstantDecay(Schedule):
     """``values[i]`` up to step ``boundaries[i]``, that included, then ``values[-1]``, as in Keras.
 
@@ -311,7 +311,7 @@ class PiecewiseConstantDecay(Schedule):
         return np.array(self.values)[np.searchsorted(self.boundaries, steps)]
 
 
-@dataclass(frozen=True)
+@frozen
 class CosineDecay(Schedule):
     """From the rate to `alpha` times it along half a cosine, after a straight warm-up if wanted.
 
@@ -377,7 +377,7 @@ class CosineDecay(Schedule):
         return (1 - self.alpha) * 0.5 * (1 + np.cos(np.pi * passed)) + self.alpha
 
 
-@dataclass(frozen=True)
+@frozen
 class OneCycle(Schedule):
     """Up to the highest rate and far down again, each along half a cosine.
 

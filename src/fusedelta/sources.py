@@ -47,7 +47,6 @@ it have moved them. `fusedelta.Sequential.partial_fit` is one pass over what the
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Sequence, Sized
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
@@ -363,6 +362,8 @@ def is_on_disk(data: Any) -> bool:
 
 def read_ahead(pieces: Iterator[Piece]) -> Generator[Piece]:
     """The same pieces; while one is in use, a thread makes the next."""
+    from concurrent.futures import ThreadPoolExecutor  # here, because it takes long to import
+
     with ThreadPoolExecutor(1, "fusedelta-reader") as reader:
         future = reader.submit(next, pieces, None)
         while (piece := future.result()) is not None:

@@ -10,12 +10,13 @@ from __future__ import annotations
 import csv
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from importlib import import_module
 from os import PathLike
 from typing import Any, TextIO
 
 import numpy as np
+
+from fusedelta._frozen import frozen
 
 __all__ = ["BUNDLED", "Table", "load_bundled", "read_csv", "write_csv"]
 
@@ -26,7 +27,7 @@ DELIMITERS = (",", ";", "\t")
 MISSING = {"", "?", "n/a", "na", "nan", "none", "null"}
 
 
-@dataclass(frozen=True)
+@frozen
 class Table:
     """Named columns of equal length.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from os import PathLike
 from typing import Any
 
@@ -16,6 +16,7 @@ import numpy as np
 
 import fusedelta as fd
 from fusedelta import optimizers, validation
+from fusedelta._frozen import frozen
 from fusedelta.encoding import Categorical, Encoding, Numeric
 from fusedelta.optimizers import Optimizer
 from fusedelta.tables import Table
@@ -32,7 +33,7 @@ OPTIMIZERS: dict[str, Optimizer] = {
 }
 
 
-@dataclass(frozen=True)
+@frozen
 class TableModel:
     """A network and the encoding of its columns.
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from fusedelta._frozen import frozen
 
 if TYPE_CHECKING:
     from fusedelta.losses import Loss
@@ -230,7 +231,7 @@ def check_out(
     return out
 
 
-@dataclass(frozen=True)
+@frozen
 class Prepare:
     """Turns a user's X and y into arrays that an engine can use as they are.
 
