@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import torch
 from torch import nn
 from torch.nn import functional
@@ -39,7 +41,7 @@ def make_model(workload: Workload) -> nn.Sequential:
     return nn.Sequential(*(modules[:-1] if workload.is_classification else modules))
 
 
-class Trainer:
+class Trainer(ABC):
     """A training loop around a step, which subclasses supply."""
 
     def __init__(self, workload: Workload) -> None:
@@ -48,9 +50,9 @@ class Trainer:
         X, y = (torch.from_numpy(array) for array in workload.batched()[:2])
         self.batches = list(zip(X, y, strict=True))
 
+    @abstractmethod
     def step(self, X: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """One update; the loss before it."""
-        raise NotImplementedError
 
     def run(self, epochs: int) -> None:
         for _ in range(epochs):

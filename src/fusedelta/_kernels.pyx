@@ -105,7 +105,8 @@ def condition(isa, np.ndarray w, np.ndarray g, double l1, double l2, double limi
     """Add the gradient of a penalty to g, and clip it; aligned arrays of whole 64-byte blocks."""
     cdef const kernels_t *cpu = kernels_named(isa, g.itemsize)
     cdef conditions_t conditions = conditions_t(l1, l2, limit)
-    cdef void *weights = np.PyArray_DATA(w), *gradient = np.PyArray_DATA(g)
+    cdef void *weights = np.PyArray_DATA(w)
+    cdef void *gradient = np.PyArray_DATA(g)
     cdef ptrdiff_t _, count = g.size
     with nogil:
         for _ in range(times):

@@ -28,7 +28,7 @@ cdef class Tensors:
 
     Parameters
     ----------
-    rows : list of layers.Row
+    rows : list of rows.Row
         The layers.
     optimizer : optimizers.Optimizer
         Says how gradients are clipped.
