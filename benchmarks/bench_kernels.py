@@ -31,6 +31,7 @@ from fusedelta._kernels import (
     finish,
     max_norm,
     penalty,
+    rescale,
     shrink,
     zeros,
 )
@@ -94,7 +95,7 @@ def cases(isas: list[str], dtypes: list[str]) -> Iterator[Case]:
                 yield Case(f"apply_{kind}", isa, dtype, (1, 1, APPLIED_SIZE))
             for kernel in (*ELEMENTWISE_KERNELS, *NORMALIZE_KERNELS):
                 yield Case(kernel, isa, dtype, (128, 256, 256))
-            for kernel in LOSS_KERNELS:
+            for kernel in (*LOSS_KERNELS, "through_output", "rescale"):
                 yield Case(kernel, isa, dtype, (128, 1, 10))
             for kernel in (*FINISH_KERNELS, *TENSOR_KERNELS):
                 for size in FINISH_SIZES:
@@ -162,7 +163,7 @@ class Layer:
 
     def __init__(self, case: Case) -> None:
         m, k, n = case.shape
-        self.kernel = case.kernel
+        self.kernel, self.isa = case.kernel, case.isa
         narrow = case.kernel.startswith("narrow")
         act = {"binary_crossentropy": "sigmoid", "categorical_crossentropy": "softmax"}
         self.matrices = Matrices(
@@ -190,6 +191,10 @@ class Layer:
         elif self.kernel in NORMALIZE_KERNELS:
             arrays = self.statistics, self.moving
             self.matrices.run_normalization(self.kernel, *arrays, momentum=0.9, times=times)
+        elif self.kernel == "through_output":
+            self.matrices.through_output(times)
+        elif self.kernel == "rescale":
+            rescale(self.isa, self.matrices.T, 1.0, 0.0, times)
         elif self.kernel == "narrow_gather":
             self.matrices.narrow_gather(self.samples, self.order, times=times)
         else:

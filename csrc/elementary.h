@@ -84,10 +84,9 @@ INLINE vec v_exp(vec x)
     return scale(p, shifted);
 }
 
-/* log(1 + u) for u >= 0, exact to a few ulp for small u too. */
-INLINE vec v_log1p(vec u)
+/* log x with x = 1 + u, from both: exact to a few ulp where u is small, too. Infinity and NaN stay. */
+INLINE vec log_of(vec x, vec u)
 {
-    vec x = (real)1 + u;
     mask q = ((mask)(x * (real)1.41421356237309504880) >> MANTISSA_BITS) - EXPONENT_BIAS;
     vec f = (vec)((mask)x - (q << MANTISSA_BITS));
     vec numerator = v_select(q == 0, u, f - (real)1);
@@ -99,6 +98,12 @@ INLINE vec v_log1p(vec u)
     vec log_x = v_fma(whole, splat(LN2_HIGH), v_fma(whole, splat(LN2_LOW), log_f));
     return v_select(x <= splat((real)(REAL_BITS == 32 ? 3.4028234663852886e38 : 1.7976931348623157e308)), log_x, x);
 }
+
+/* log(1 + u) for u >= 0. */
+INLINE vec v_log1p(vec u) { return log_of((real)1 + u, u); }
+
+/* log x for normal x > 0; below them -88, or -709 in double precision. */
+INLINE vec v_log(vec x) { return log_of(x, x - (real)1); }
 
 /* e / (1 + e) or 1 / (1 + e) with e = exp(-|x|): nothing overflows, and small values keep all their digits. */
 INLINE vec v_sigmoid(vec x)

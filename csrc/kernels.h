@@ -50,8 +50,13 @@
  *                 target = beta target + alpha those sums, the share's rows of gamma and beta.
  * layer_forward, layer_backward, layer_update
  *                 the same with means over each sample's features; Dx with gamma D in the place of D.
- * squared_error, binary_crossentropy, categorical_crossentropy
- *                 add the batch's unscaled loss to the score, write the unscaled D.
+ * squared_error, absolute_error, huber, log_cosh, quantile, poisson, hinge, squared_hinge
+ *                 add the batch's unscaled loss of the outputs to the score, write the unscaled D; weights are in both.
+ *                 The slopes of squared_error and squared_hinge are halved.
+ * poisson_logits, binary_crossentropy, binary_focal, categorical_crossentropy, kl_divergence, categorical_focal
+ *                 the same from logits. Categorical ones are sample-major; labels are for categorical_crossentropy alone.
+ * through_output  D from dLoss/dy, which is in its place and zero in the padding: D = dLoss/dz.
+ * rescale         x[i] = factor x[i] + shift for count values, whole blocks: smooths targets.
  * descent_finish, momentum_finish, nesterov_finish, lion_finish, adam_finish, amsgrad_finish, nadam_finish,
  * adamax_finish, rmsprop_finish, adagrad_finish, adadelta_finish
  *                 the rest of an optimiser's step, elements first..last-1 of its blocks, whole 64-byte blocks. Padding is
@@ -91,8 +96,21 @@
     X(layer_backward, (const struct row *, const struct share *))                                                      \
     X(layer_update, (const struct row *, const struct share *, double alpha, double beta))                             \
     X(squared_error, (const struct loss *, ptrdiff_t m, struct score *))                                               \
+    X(absolute_error, (const struct loss *, ptrdiff_t m, struct score *))                                              \
+    X(huber, (const struct loss *, ptrdiff_t m, struct score *))                                                       \
+    X(log_cosh, (const struct loss *, ptrdiff_t m, struct score *))                                                    \
+    X(quantile, (const struct loss *, ptrdiff_t m, struct score *))                                                    \
+    X(poisson, (const struct loss *, ptrdiff_t m, struct score *))                                                     \
+    X(hinge, (const struct loss *, ptrdiff_t m, struct score *))                                                       \
+    X(squared_hinge, (const struct loss *, ptrdiff_t m, struct score *))                                               \
+    X(poisson_logits, (const struct loss *, ptrdiff_t m, struct score *))                                              \
     X(binary_crossentropy, (const struct loss *, ptrdiff_t m, struct score *))                                         \
+    X(binary_focal, (const struct loss *, ptrdiff_t m, struct score *))                                                \
     X(categorical_crossentropy, (const struct loss *, ptrdiff_t m, struct score *))                                    \
+    X(kl_divergence, (const struct loss *, ptrdiff_t m, struct score *))                                               \
+    X(categorical_focal, (const struct loss *, ptrdiff_t m, struct score *))                                           \
+    X(through_output, (const struct loss *, ptrdiff_t m))                                                              \
+    X(rescale, (void *x, ptrdiff_t count, double factor, double shift))                                                \
     X(descent_finish, (const struct moments *, ptrdiff_t first, ptrdiff_t last))                                       \
     X(momentum_finish, (const struct moments *, ptrdiff_t first, ptrdiff_t last))                                      \
     X(nesterov_finish, (const struct moments *, ptrdiff_t first, ptrdiff_t last))                                      \

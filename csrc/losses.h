@@ -1,75 +1,208 @@
 /* Losses: the value, unscaled, and the first deltas D = dLoss/dz, unscaled. Contracts: kernels.h.
- * Sums run in 64-byte lanes over at most ROWS rows, then on in double. */
+ *
+ * Those that are sums over single outputs share one loop, by ROWS rows: sums run in 64-byte lanes, then on in double. Its
+ * kind and where the weights of the samples lie are constants, so that nothing is decided within. */
 #ifndef FUSEDELTA_LOSSES_H
 #define FUSEDELTA_LOSSES_H
 
-#include "product.h"
+#include "activations.h"
 #include "softmax.h"
 
 enum { ROWS = 64 };
+enum weights { NONE, BY_ROW, BY_LANE };
+enum pointwise {
+    SQUARED, ABSOLUTE, HUBER, LOG_COSH, QUANTILE, POISSON, POISSON_LOGITS, HINGE, SQUARED_HINGE, BINARY, BINARY_FOCAL
+};
 
-/* sum of (y - t)^2; D = g act'(z) with g = y - t, the half of the derivative; through a softmax p (g - sum(g p)). */
-static real squared_error_row(const struct loss *loss, const real *y, const real *t, real *d)
+/* Of one output y (or logit z) and its target t: the loss, its slope along y (or z), and whether the decision is right. */
+struct point {
+    vec value, slope;
+    mask correct;
+};
+
+INLINE vec signed_one(vec x) { return v_and(x != 0, (vec)((mask)splat(1) | ((mask)x & sign_bits()))); }
+
+/* log cosh e, exact for small e too: log(1 + sinh^2 e) / 2 below 1, |e| + log(1 + exp(-2|e|)) - log 2 from there on;
+ * its slope is tanh e. */
+INLINE struct point log_cosh_point(vec e)
 {
-    const real slope = (real)loss->act.slope;
-    vec sum[WIDE], along[WIDE];
-    UNROLL for (int w = 0; w < WIDE; w++) sum[w] = along[w] = splat(0);
-    for (ptrdiff_t j = 0; j < loss->n; j += BLOCK)
-        UNROLL for (int w = 0; w < WIDE; w++) {
-            const ptrdiff_t at = j + w * LANES;
-            const vec out = load(y + at);
-            const vec g = v_and(lanes_below(at, loss->n), out - load(t + at));
-            sum[w] = v_fma(g, g, sum[w]);
-            along[w] = v_fma(g, out, along[w]);
-            if (loss->act.kind != SOFTMAX) store(d + at, derive(loss->act.kind, slope, out, g));
-        }
-    if (loss->act.kind == SOFTMAX) {
+    const vec a = v_abs(e), m = v_expm1((real)-2 * a), E = (real)1 + m;
+    const mask near = a < (real)1;
+    const vec L = v_log1p(v_select(near, m * m / ((real)4 * E), E));
+    const vec size = -m / (m + (real)2);
+    return (struct point){
+        .value = v_select(near, (real)0.5 * L, a + (L - (real)0.693147180559945309417)),
+        .slope = (vec)((mask)size | ((mask)e & sign_bits())),
+    };
+}
+
+/* With p = sigmoid(z): t softplus(-z) + (1 - t) softplus(z), softplus(z) = max(z, 0) + log1p(exp(-|z|)); slope p - t.
+ * Correct: p and t on the same side of a half. */
+INLINE struct point binary_point(vec z, vec t)
+{
+    const vec p = v_sigmoid(z), flat = v_log1p(v_exp((vec)((mask)z | sign_bits())));
+    const vec up = v_max(splat(0), z), down = v_max(splat(0), -z);
+    return (struct point){
+        .value = v_fma(t, down, v_fma((real)1 - t, up, flat)),
+        .slope = p - t,
+        .correct = ~((p > (real)0.5) ^ (t > (real)0.5)),
+    };
+}
+
+/* The same times w q^gamma, q = t (1 - p) + (1 - t) p, w = t b + (1 - t) c; p and 1 - p both to their last digits. */
+INLINE struct point binary_focal_point(const struct loss *loss, vec z, vec t)
+{
+    const real gamma = (real)loss->a;
+    const vec e = v_exp((vec)((mask)z | sign_bits())), total = (real)1 + e, flat = v_log1p(e);
+    const vec p = v_select(z < 0, e, splat(1)) / total, rest = v_select(z < 0, splat(1), e) / total;
+    const vec up = v_max(splat(0), z), down = v_max(splat(0), -z), off = (real)1 - t;
+    const vec entropy = v_fma(t, down, v_fma(off, up, flat));
+    const vec q = v_fma(t, rest, off * p), power = v_exp(gamma * v_log(q));
+    const vec along = v_and(q > 0, (off - t) * p * rest / q); /* d log q / dz */
+    const vec weight = v_fma(t, splat((real)loss->b), off * (real)loss->c);
+    return (struct point){
+        .value = weight * (power * entropy),
+        .slope = weight * (power * v_fma(gamma * along, entropy, off * p - t * rest)),
+        .correct = ~((p > (real)0.5) ^ (t > (real)0.5)),
+    };
+}
+
+INLINE struct point point(const int kind, const struct loss *loss, vec y, vec t)
+{
+    const real a = (real)loss->a;
+    const vec e = y - t;
+    switch (kind) {
+    case ABSOLUTE: return (struct point){.value = v_abs(e), .slope = signed_one(e)};
+    case HUBER: {
+        const vec cut = v_min(splat(a), v_max(splat(-a), e));
+        return (struct point){.value = cut * (e - (real)0.5 * cut), .slope = cut};
+    }
+    case LOG_COSH: return log_cosh_point(e);
+    case QUANTILE: {
+        const vec slope = v_select(e < 0, splat(-a), v_and(e > 0, splat(1 - a)));
+        return (struct point){.value = slope * e, .slope = slope};
+    }
+    case POISSON: {
+        const vec rate = y + (real)1e-7;
+        return (struct point){.value = y - t * v_log(rate), .slope = (real)1 - t / rate};
+    }
+    case POISSON_LOGITS: {
+        const vec rate = v_exp(y);
+        return (struct point){.value = rate - t * y, .slope = rate - t};
+    }
+    case HINGE:
+    case SQUARED_HINGE: {
+        const vec lack = v_max(splat(0), (real)1 - t * y);
+        const mask correct = ~((y > 0) ^ (t > 0));
+        if (kind == HINGE) return (struct point){.value = lack, .slope = v_and(lack > 0, -t), .correct = correct};
+        return (struct point){.value = lack * lack, .slope = -t * lack, .correct = correct};
+    }
+    case BINARY: return binary_point(y, t);
+    case BINARY_FOCAL: return binary_focal_point(loss, y, t);
+    default: return (struct point){.value = e * e, .slope = e};
+    }
+}
+
+/* D from G = dLoss/dy, which is in its place: through a softmax y (g - sum(g y)), through any other activation g act'(z). */
+APART void through_output(const struct loss *loss, ptrdiff_t m)
+{
+    if (is_late(loss->act.kind)) {
+        derive_all(loss->act, loss->S, loss->D, m * loss->ld);
+        return;
+    }
+    if (loss->act.kind != SOFTMAX) {
+        const real *y = loss->Y;
+        real *d = loss->D;
+        for (ptrdiff_t j = 0; j < m * loss->ld; j += LANES)
+            store(d + j, derive(loss->act.kind, (real)loss->act.slope, load(y + j), load(d + j)));
+        return;
+    }
+    for (ptrdiff_t i = 0; i < m; i++) {
+        const real *y = (const real *)loss->Y + i * loss->ld;
+        real *d = (real *)loss->D + i * loss->ld;
+        vec along[WIDE];
+        UNROLL for (int w = 0; w < WIDE; w++) along[w] = splat(0);
+        for (ptrdiff_t j = 0; j < loss->ld; j += BLOCK)
+            UNROLL for (int w = 0; w < WIDE; w++)
+                along[w] = v_fma(load(d + j + w * LANES), load(y + j + w * LANES), along[w]);
         const real mean = block_sum(along);
         for (ptrdiff_t j = 0; j < loss->ld; j += LANES)
-            store(d + j, load(y + j) * v_and(lanes_below(j, loss->n), load(y + j) - load(t + j) - mean));
+            store(d + j, load(y + j) * v_and(lanes_below(j, loss->n), load(d + j) - mean));
     }
-    return block_sum(sum);
 }
 
-static void squared_error(const struct loss *loss, ptrdiff_t m, struct score *score)
-{
-    const real *Y = loss->Y, *T = loss->T;
-    real *D = loss->D;
-    for (ptrdiff_t i = 0; i < m; i++)
-        score->sum += squared_error_row(loss, Y + i * loss->ld, T + i * loss->ld, D + i * loss->ld);
-    if (is_late(loss->act.kind)) derive_all(loss->act, loss->S, D, m * loss->ld);
-}
+INLINE int decides(int kind) { return kind >= HINGE; }
+INLINE int takes_logits(int kind) { return kind == POISSON_LOGITS || kind == BINARY || kind == BINARY_FOCAL; }
 
-/* sum of t softplus(-z) + (1 - t) softplus(z), softplus(z) = max(z, 0) + log1p(exp(-|z|)); D = sigmoid(z) - t.
- * Correct: sigmoid(z) and t on the same side of a half. */
-static void binary_crossentropy(const struct loss *loss, ptrdiff_t m, struct score *score)
+INLINE void pointwise_rows(const int kind, const int weights, const struct loss *loss, ptrdiff_t m, struct score *score)
 {
-    const real *Z = loss->Y, *T = loss->T;
+    const real *Y = loss->Y, *T = loss->T, *weight = loss->weights;
+    const real slope = (real)loss->act.slope;
+    const ptrdiff_t n = loss->n;
     real *D = loss->D;
     for (ptrdiff_t top = 0; top < m; top += ROWS) {
         vec sum[WIDE], correct[WIDE];
         UNROLL for (int w = 0; w < WIDE; w++) sum[w] = correct[w] = splat(0);
         for (ptrdiff_t i = top; i < m && i < top + ROWS; i++)
-            for (ptrdiff_t j = 0; j < loss->n; j += BLOCK)
+            for (ptrdiff_t j = 0; j < n; j += BLOCK)
                 UNROLL for (int w = 0; w < WIDE; w++) {
                     const ptrdiff_t at = i * loss->ld + j + w * LANES;
-                    const mask valid = lanes_below(j + w * LANES, loss->n);
-                    const vec z = load(Z + at), t = load(T + at), p = v_sigmoid(z);
-                    const vec flat = v_log1p(v_exp((vec)((mask)z | sign_bits())));
-                    const vec up = v_max(splat(0), z), down = v_max(splat(0), -z);
-                    const vec value = v_fma(t, down, v_fma((real)1 - t, up, flat));
-                    const mask same = ~((p > (real)0.5) ^ (t > (real)0.5));
-                    sum[w] += v_and(valid, value);
-                    correct[w] += v_and(valid & same, splat(1));
-                    store(D + at, v_and(valid, p - t));
+                    const mask valid = lanes_below(j + w * LANES, n);
+                    const vec y = load(Y + at);
+                    const struct point p = point(kind, loss, y, load(T + at));
+                    vec value = v_and(valid, p.value), g = v_and(valid, p.slope);
+                    if (weights != NONE) {
+                        const vec share = weights == BY_ROW ? splat(weight[i]) : load(weight + j + w * LANES);
+                        value *= share, g *= share;
+                    }
+                    sum[w] += value;
+                    if (decides(kind)) correct[w] += v_and(valid & p.correct, splat(1));
+                    store(D + at, takes_logits(kind) ? g : derive(loss->act.kind, slope, y, g));
                 }
         score->sum += block_sum(sum);
-        score->correct += (int64_t)block_sum(correct);
+        if (decides(kind)) score->correct += (int64_t)block_sum(correct);
     }
+    if (!takes_logits(kind) && loss->act.kind >= SOFTMAX) through_output(loss, m);
 }
 
-/* sum over j of t(j) (max - z(j) + log1p(rest)); D = p sum(t) - t. Labels stand for one-hot rows. */
-static void categorical_crossentropy(const struct loss *loss, ptrdiff_t m, struct score *score)
+/* The weighted loops are apart: what is rare must not cost the others registers. */
+#define POINTWISE(entry, kind)                                                                                         \
+    APART void entry##_weighted(const struct loss *loss, ptrdiff_t m, struct score *score)                             \
+    {                                                                                                                  \
+        if (loss->by_lane)                                                                                             \
+            pointwise_rows(kind, BY_LANE, loss, m, score);                                                             \
+        else                                                                                                           \
+            pointwise_rows(kind, BY_ROW, loss, m, score);                                                              \
+    }                                                                                                                  \
+    static void entry(const struct loss *loss, ptrdiff_t m, struct score *score)                                       \
+    {                                                                                                                  \
+        if (loss->weights)                                                                                             \
+            entry##_weighted(loss, m, score);                                                                          \
+        else                                                                                                           \
+            pointwise_rows(kind, NONE, loss, m, score);                                                                \
+    }
+POINTWISE(squared_error, SQUARED)
+POINTWISE(absolute_error, ABSOLUTE)
+POINTWISE(huber, HUBER)
+POINTWISE(log_cosh, LOG_COSH)
+POINTWISE(quantile, QUANTILE)
+POINTWISE(poisson, POISSON)
+POINTWISE(poisson_logits, POISSON_LOGITS)
+POINTWISE(hinge, HINGE)
+POINTWISE(squared_hinge, SQUARED_HINGE)
+POINTWISE(binary_crossentropy, BINARY)
+POINTWISE(binary_focal, BINARY_FOCAL)
+#undef POINTWISE
+
+/* The target of lanes j, j + 1, ...: t, or what the label stands for. */
+INLINE vec target_of(const struct loss *loss, const real *t, ptrdiff_t label, ptrdiff_t j)
+{
+    return t ? load(t + j) : v_select(lane_is(j, label), splat((real)loss->on), splat((real)loss->off));
+}
+
+/* sum over j of t(j) (max - z(j) + log1p(rest)) and, for the divergence, of t(j) log t(j); D = p sum(t) - t. */
+INLINE void categorical_rows(const int divergence, const int weighted, const struct loss *loss, ptrdiff_t m,
+                             struct score *score)
 {
     const real *Z = loss->Y, *T = loss->T;
     real *D = loss->D;
@@ -78,6 +211,7 @@ static void categorical_crossentropy(const struct loss *loss, ptrdiff_t m, struc
         const real *z = Z + i * ld;
         const real *t = loss->labels ? NULL : T + i * ld;
         real *d = D + i * ld;
+        const real share = weighted ? ((const real *)loss->weights)[i] : 1;
         const ptrdiff_t label = loss->labels ? loss->labels[i] : first_equal(t, n, row_max(t, n));
         vec weight[WIDE], gap[WIDE];
         UNROLL for (int w = 0; w < WIDE; w++) weight[w] = gap[w] = splat(0);
@@ -85,20 +219,83 @@ static void categorical_crossentropy(const struct loss *loss, ptrdiff_t m, struc
         for (ptrdiff_t j = 0; j < n; j += BLOCK)
             UNROLL for (int w = 0; w < WIDE; w++) {
                 const ptrdiff_t at = j + w * LANES;
-                const vec target = t ? load(t + at) : v_and(lane_is(at, label), splat(1));
-                weight[w] += v_and(lanes_below(at, n), target);
+                const vec target = v_and(lanes_below(at, n), target_of(loss, t, label, at));
+                weight[w] += target;
                 gap[w] = v_fma(target, v_and(lanes_below(at, n), max - load(z + at)), gap[w]);
+                if (divergence) gap[w] = v_fma(target, v_log(target), gap[w]);
             }
         const real total = block_sum(weight), distance = block_sum(gap);
         const struct softmax s = softmax_exponentials(z, d, n);
         const real factor = total / (1 + s.rest);
         for (ptrdiff_t j = 0; j < ld; j += LANES) {
-            const vec target = t ? load(t + j) : v_and(lane_is(j, label), splat(1));
-            store(d + j, v_and(lanes_below(j, n), v_fma(load(d + j), splat(factor), -target)));
+            vec delta = v_and(lanes_below(j, n), v_fma(load(d + j), splat(factor), -target_of(loss, t, label, j)));
+            if (weighted) delta *= share;
+            store(d + j, delta);
         }
-        score->sum += (double)distance + (double)total * v_log1p(splat(s.rest))[0];
+        const double value = (double)distance + (double)total * v_log1p(splat(s.rest))[0];
+        score->sum += weighted ? share * value : value;
         score->correct += s.argmax == label;
     }
+}
+
+static void categorical_crossentropy(const struct loss *loss, ptrdiff_t m, struct score *score)
+{
+    if (loss->weights)
+        categorical_rows(0, 1, loss, m, score);
+    else
+        categorical_rows(0, 0, loss, m, score);
+}
+
+static void kl_divergence(const struct loss *loss, ptrdiff_t m, struct score *score)
+{
+    if (loss->weights)
+        categorical_rows(1, 1, loss, m, score);
+    else
+        categorical_rows(1, 0, loss, m, score);
+}
+
+/* sum over j of t f(p), f(p) = -(1 - p)^gamma log p, b times. With h = p f'(p) = (1 - p)^gamma (gamma p log p / (1 - p) - 1):
+ * D(j) = b (t h - p sum(t h)). 1 - p is exact where p is nearly 1, and nothing is divided by p. */
+static void categorical_focal(const struct loss *loss, ptrdiff_t m, struct score *score)
+{
+    const ptrdiff_t n = loss->n, ld = loss->ld;
+    const real gamma = (real)loss->a, b = (real)loss->b;
+    for (ptrdiff_t i = 0; i < m; i++) {
+        const real *z = (const real *)loss->Y + i * ld, *t = (const real *)loss->T + i * ld;
+        real *d = (real *)loss->D + i * ld;
+        const real share = loss->weights ? ((const real *)loss->weights)[i] : 1;
+        const struct softmax s = softmax_exponentials(z, d, n);
+        const real total = 1 + s.rest, tail = v_log1p(splat(s.rest))[0];
+        vec value[WIDE], sum[WIDE];
+        UNROLL for (int w = 0; w < WIDE; w++) value[w] = sum[w] = splat(0);
+        for (ptrdiff_t j = 0; j < n; j += BLOCK)
+            UNROLL for (int w = 0; w < WIDE; w++) {
+                const ptrdiff_t at = j + w * LANES;
+                const vec p = load(d + at) / total, target = v_and(lanes_below(at, n), load(t + at));
+                const vec log_p = v_and(lanes_below(at, n), load(z + at) - s.max) - tail;
+                const vec rest = v_select(lane_is(at, s.argmax), splat(s.rest / total), (real)1 - p);
+                const vec power = v_exp(gamma * v_log(rest));
+                const vec ratio = v_select(rest > 0, p * log_p / rest, splat(-1));
+                const vec along = target * (power * v_fma(splat(gamma), ratio, splat(-1)));
+                value[w] -= target * (power * log_p);
+                sum[w] += along;
+                store(d + at, along);
+            }
+        const real mean = block_sum(sum);
+        for (ptrdiff_t j = 0; j < ld; j += LANES) {
+            const vec p = v_exp(load(z + j) - s.max) / total;
+            store(d + j, share * b * v_and(lanes_below(j, n), load(d + j) - p * mean));
+        }
+        score->sum += (double)(share * b) * block_sum(value);
+        score->correct += s.argmax == first_equal(t, n, row_max(t, n));
+    }
+}
+
+/* x := factor x + shift. */
+static void rescale(void *x, ptrdiff_t count, double factor, double shift)
+{
+    real *p = x;
+    for (ptrdiff_t j = 0; j < count; j += LANES) store(p + j, v_fma(load(p + j), splat((real)factor), splat((real)shift)));
 }
 
 #endif

@@ -85,6 +85,11 @@ struct loss {
     const int64_t *labels; /* (m): classes 0..n-1 */
     void *D;               /* (m, ld): receives the unscaled deltas dLoss/dz, padding zero */
     struct activation act; /* of Y */
+    double a, b, c;        /* the loss's own parameters: huber's delta, the quantile, gamma and weights of the focal ones */
+    double on, off;        /* what a label's own class and the others have as targets: 1 and 0, unless smoothed */
+    const void *weights;   /* (m): of the samples; NULL: all one */
+    void *user;            /* the user's own loss, where there is one; no kernel looks at it */
+    int by_lane;           /* feature-major: the samples are columns, (n, m) stands for (m, n) everywhere */
 };
 
 /* What the finish of an optimiser works on: blocks laid out as the parameters, and the numbers of the step at hand. */

@@ -67,8 +67,8 @@ def test_steps_are_counted_by_batch(monkeypatch, steps, epochs):
 def test_a_difference_is_reported(monkeypatch, capsys):
     original = reference.Net.train
 
-    def wrong(self, X, y, batch_size, orders, results):
-        original(self, X, y, batch_size, orders, results)
+    def wrong(self, X, y, batch_size, orders, results, weights):
+        original(self, X, y, batch_size, orders, results, weights)
         results *= 1.01
 
     monkeypatch.setattr(reference.Net, "train", wrong)

@@ -76,7 +76,7 @@ def test_parts_of_plain_descent():
         "parameters": parameters,
         "activations": 10 * 8 * (40 + 8),
         "deltas": 10 * 8 * 2 * 40,
-        "targets": 10 * 8 * 8,
+        "targets": 10 * 8 * 8 + 128,  # and a weight a sample
     }
     net.fit(X, y, epochs=1, batch_size=5, verbose=0)
     assert net.memory["inputs"] == 10 * 8 * 20  # brought together, for batches as large as before
@@ -93,7 +93,7 @@ def test_parts_of_thin_networks():
     assert held["inputs"] == lanes * (5 + 1)
     assert held["activations"] == lanes * (7 + 1 + 3 + 1)
     assert held["deltas"] == lanes * 2 * 7
-    assert held["targets"] == lanes * 3
+    assert held["targets"] == lanes * (3 + 1)  # and a weight a sample
     assert held["scratch"] == 0
 
 

@@ -25,8 +25,16 @@ from fusedelta.sources import draw_orders
 HIDDEN = [act for act in ELEMENTWISE if act != "exponential"]
 SQUARED = ["half_sum_squared_error", "mean_squared_error"]
 PAIRS = [(act, loss) for act in ACTIVATIONS for loss in SQUARED] + [
+    *((act, loss) for act in ("linear", "gelu") for loss in ("huber", "log_cosh", "quantile")),
+    ("exponential", "poisson"),
+    ("softplus", "poisson"),
+    ("linear", "hinge"),
+    ("tanh", "squared_hinge"),
     ("sigmoid", "binary_crossentropy"),
+    ("sigmoid", "binary_focal_crossentropy"),
     ("softmax", "categorical_crossentropy"),
+    ("softmax", "categorical_focal_crossentropy"),
+    ("softmax", "kl_divergence"),
     ("softmax", "sparse_categorical_crossentropy"),
 ]
 
@@ -40,7 +48,9 @@ def data(loss, m, k, n, rng):
     X = rng.standard_normal((m, k))
     if loss == "sparse_categorical_crossentropy":
         return X, rng.integers(0, n, m)
-    if loss == "categorical_crossentropy":
+    if "hinge" in loss:
+        return X, rng.choice([-1.0, 1.0], (m, n))
+    if loss.startswith(("categorical", "kl")):
         return X, np.eye(n)[rng.integers(0, n, m)]
     return X, (rng.random((m, n)) > 0.5) * 1.0 if "binary" in loss else rng.random((m, n))
 

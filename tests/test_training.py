@@ -207,7 +207,7 @@ def test_hidden_infinities_are_found_in_the_epoch_that_made_them(sequential):
         def __getattr__(self, name):
             return getattr(engine, name)
 
-        def train(self, X, y, batch_size, orders, results):
+        def train(self, X, y, batch_size, orders, results, weights):
             calls.append(len(results))
             for i in range(len(results)):
                 engine.train(X, y, batch_size, None, results[i : i + 1])
@@ -268,9 +268,9 @@ def test_the_epochs_between_two_looks_are_one_call(sequential, monkeypatch):
         def __getattr__(self, name):
             return getattr(engine, name)
 
-        def train(self, X, y, batch_size, orders, results):
+        def train(self, X, y, batch_size, orders, results, weights):
             calls.append(len(results))
-            engine.train(X, y, batch_size, orders, results)
+            engine.train(X, y, batch_size, orders, results, weights)
 
     net._engine = Spy()
     net.fit(X, LABELS, 1000, 5, verbose=0)

@@ -295,7 +295,7 @@ def test_read_only_data_are_used_and_never_written(sequential):
 
 @pytest.mark.parametrize("loss", Y)
 def test_ready_arrays_pass_without_a_copy(loss):
-    prepare = validation.Prepare(3, 2, np.dtype("float64"), losses.resolve(loss))
+    prepare = validation.Prepare(3, 2, np.dtype("float64"), losses.LOSSES[loss])
     ready_X, ready_y = prepare(X, Y[loss])
     assert ready_X is X
     assert np.shares_memory(ready_y, Y[loss])
@@ -303,7 +303,7 @@ def test_ready_arrays_pass_without_a_copy(loss):
 
 
 def test_other_arrays_are_converted():
-    prepare = validation.Prepare(3, 2, np.dtype("float32"), losses.resolve("mean_squared_error"))
+    prepare = validation.Prepare(3, 2, np.dtype("float32"), losses.LOSSES["mean_squared_error"])
     ready, _ = prepare(np.asfortranarray(X))
     assert ready.dtype == np.float32
     assert ready.flags.c_contiguous

@@ -32,6 +32,15 @@ from fusedelta.initializers import (
     Zeros,
 )
 from fusedelta.layers import Activation, Dense, Dropout, Residual
+from fusedelta.losses import (
+    BinaryCrossentropy,
+    BinaryFocalCrossentropy,
+    CategoricalCrossentropy,
+    CategoricalFocalCrossentropy,
+    Huber,
+    Quantile,
+    SparseCategoricalCrossentropy,
+)
 from fusedelta.monitors import EarlyStopping, ModelCheckpoint, ReduceLROnPlateau
 from fusedelta.network import Sequential, load
 from fusedelta.normalization import BatchNormalization, LayerNormalization
@@ -73,8 +82,12 @@ __all__ = [
     "AdamW",
     "Adamax",
     "BatchNormalization",
+    "BinaryCrossentropy",
+    "BinaryFocalCrossentropy",
     "CSVLogger",
     "Callback",
+    "CategoricalCrossentropy",
+    "CategoricalFocalCrossentropy",
     "Constant",
     "CosineDecay",
     "Dense",
@@ -87,6 +100,7 @@ __all__ = [
     "HeNormal",
     "HeUniform",
     "History",
+    "Huber",
     "InvScaling",
     "InverseTimeDecay",
     "LambdaCallback",
@@ -103,12 +117,14 @@ __all__ = [
     "PiecewiseConstantDecay",
     "PolynomialDecay",
     "ProgressBar",
+    "Quantile",
     "RMSprop",
     "RandomNormal",
     "RandomUniform",
     "ReduceLROnPlateau",
     "Residual",
     "Sequential",
+    "SparseCategoricalCrossentropy",
     "StepDecay",
     "Zeros",
     "__version__",

@@ -99,6 +99,14 @@ cdef extern from "net.h" nogil:
         const int64_t *labels
         void *D
         activation_t act
+        double a
+        double b
+        double c
+        double on
+        double off
+        const void *weights
+        void *user
+        bint by_lane
 
     ctypedef struct moments_t "struct moments":
         ptrdiff_t size
@@ -179,8 +187,21 @@ cdef extern from "kernels.h" nogil:
         void (*layer_backward)(const row_t *, const share_t *) noexcept nogil
         void (*layer_update)(const row_t *, const share_t *, double alpha, double beta) noexcept nogil
         void (*squared_error)(const loss_t *, ptrdiff_t m, score_t *) noexcept nogil
+        void (*absolute_error)(const loss_t *, ptrdiff_t m, score_t *) noexcept nogil
+        void (*huber)(const loss_t *, ptrdiff_t m, score_t *) noexcept nogil
+        void (*log_cosh)(const loss_t *, ptrdiff_t m, score_t *) noexcept nogil
+        void (*quantile)(const loss_t *, ptrdiff_t m, score_t *) noexcept nogil
+        void (*poisson)(const loss_t *, ptrdiff_t m, score_t *) noexcept nogil
+        void (*hinge)(const loss_t *, ptrdiff_t m, score_t *) noexcept nogil
+        void (*squared_hinge)(const loss_t *, ptrdiff_t m, score_t *) noexcept nogil
+        void (*poisson_logits)(const loss_t *, ptrdiff_t m, score_t *) noexcept nogil
         void (*binary_crossentropy)(const loss_t *, ptrdiff_t m, score_t *) noexcept nogil
+        void (*binary_focal)(const loss_t *, ptrdiff_t m, score_t *) noexcept nogil
         void (*categorical_crossentropy)(const loss_t *, ptrdiff_t m, score_t *) noexcept nogil
+        void (*kl_divergence)(const loss_t *, ptrdiff_t m, score_t *) noexcept nogil
+        void (*categorical_focal)(const loss_t *, ptrdiff_t m, score_t *) noexcept nogil
+        void (*through_output)(const loss_t *, ptrdiff_t m) noexcept nogil
+        void (*rescale)(void *x, ptrdiff_t count, double factor, double shift) noexcept nogil
         void (*descent_finish)(const moments_t *, ptrdiff_t first, ptrdiff_t last) noexcept nogil
         void (*momentum_finish)(const moments_t *, ptrdiff_t first, ptrdiff_t last) noexcept nogil
         void (*nesterov_finish)(const moments_t *, ptrdiff_t first, ptrdiff_t last) noexcept nogil

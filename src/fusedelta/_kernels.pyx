@@ -51,6 +51,13 @@ def apply(isa, kind, x, double slope=0.0, slopes=False, ptrdiff_t times=1):
     return derivative[:len(x)] if slopes else values[:len(x)]
 
 
+def rescale(isa, np.ndarray x, double factor, double shift, ptrdiff_t times=1):
+    """x := factor x + shift, of an aligned array of whole 64-byte blocks."""
+    cdef ptrdiff_t _
+    for _ in range(times):
+        kernels_named(isa, x.itemsize).rescale(np.PyArray_DATA(x), x.size, factor, shift)
+
+
 def all_within(isa, np.ndarray x, low, high):
     """Whether all values of a contiguous array lie between low and high."""
     return bool(kernels_named(isa, x.itemsize).all_within(np.PyArray_DATA(x), x.size, low, high))
@@ -133,6 +140,19 @@ def max_norm(isa, np.ndarray W, double largest, ptrdiff_t first=0, last=None, pt
             cpu.max_norm(data, k, ld, first, end, largest)
 
 
+ctypedef void (*loss_function)(const loss_t *, ptrdiff_t m, score_t *) noexcept nogil
+
+
+cdef loss_function loss_kernel(const kernels_t *cpu, str name) except NULL:
+    """The entry of that name."""
+    cdef loss_function *entries = [
+        cpu.squared_error, cpu.absolute_error, cpu.huber, cpu.log_cosh, cpu.quantile, cpu.poisson, cpu.hinge,
+        cpu.squared_hinge, cpu.poisson_logits, cpu.binary_crossentropy, cpu.binary_focal,
+        cpu.categorical_crossentropy, cpu.kl_divergence, cpu.categorical_focal,
+    ]
+    return entries[<ptrdiff_t> LOSS_KERNELS.index(name)]
+
+
 cdef class Matrices:
     """The matrices of one dense layer and its loss, and the kernels on them.
 
@@ -140,7 +160,7 @@ cdef class Matrices:
     narrow: X (k + 1, ldx), Y (n + 1, ldx), D and T (n, ldx), Dx (k, ldx). S and Sx, the slopes, are as Y and X.
     """
 
-    cdef readonly object X, W, target, Y, S, Sx, D, T, Dx, labels, panel
+    cdef readonly object X, W, target, Y, S, Sx, D, T, Dx, labels, weights, panel
     cdef readonly ptrdiff_t m, k, n
     cdef const kernels_t *cpu
     cdef row_t row
@@ -160,7 +180,7 @@ cdef class Matrices:
             self.X, self.Dx = zeros((m, padded(k, dtype)), dtype), zeros((m, padded(k, dtype)), dtype)
             self.Y, self.D, self.T = (zeros((m, ld), dtype) for _ in range(3))
         self.S, self.Sx = zeros(self.Y.shape, dtype), zeros(self.X.shape, dtype)
-        self.labels = np.zeros(m, np.int64)
+        self.labels, self.weights = np.zeros(m, np.int64), zeros((lanes,), dtype)
         self.panel = zeros((max(max(k, ld) * PANEL_BYTES, m * (ld + UPDATE_ROWS) * dtype.itemsize),), np.uint8)
         self.row.k, self.row.n, self.row.ld, self.row.ldx = k, n, ld, self.X.shape[1]
         self.row.W, self.row.target = np.PyArray_DATA(self.W), np.PyArray_DATA(self.target)
@@ -169,7 +189,9 @@ cdef class Matrices:
         self.share.m, self.share.scratch = m, np.PyArray_DATA(self.panel)
         self.row.act.kind, self.row.act_below.kind = KINDS[act], KINDS[act_below]
         self.row.act.slope = self.row.act_below.slope = slope
-        self.loss.n, self.loss.ld, self.loss.act = n, ld, self.row.act
+        self.loss.n, self.loss.ld = (m, lanes) if narrow else (n, ld)
+        self.loss.act, self.loss.by_lane = self.row.act, narrow
+        self.loss.on = 1
         self.row.Sx = self.row.X
         if self.row.act.kind >= SOFTPLUS:
             self.row.S = np.PyArray_DATA(self.S)
@@ -258,21 +280,25 @@ cdef class Matrices:
                 else:
                     self.cpu.layer_update(&self.row, &weights, alpha, beta)
 
-    def evaluate(self, str kernel, bint labels=False, ptrdiff_t times=1):
+    def evaluate(self, str kernel, bint labels=False, ptrdiff_t times=1, bint weighted=False, parameters=(0, 0, 0)):
         """Run a loss on Y and T, or on Y and the labels; returns the sum and the count of right answers."""
-        cdef ptrdiff_t _, kind = LOSS_KERNELS.index(kernel)
+        cdef loss_function evaluate = loss_kernel(self.cpu, kernel)
+        cdef ptrdiff_t _, rows = self.n if self.loss.by_lane else self.m
         cdef score_t score = score_t(0, 0)
         self.loss.T = NULL if labels else np.PyArray_DATA(self.T)
         self.loss.labels = <const int64_t *> np.PyArray_DATA(self.labels) if labels else NULL
+        self.loss.weights = np.PyArray_DATA(self.weights) if weighted else NULL
+        self.loss.a, self.loss.b, self.loss.c = parameters
         with nogil:
             for _ in range(times):
-                if kind == 0:
-                    self.cpu.squared_error(&self.loss, self.m, &score)
-                elif kind == 1:
-                    self.cpu.binary_crossentropy(&self.loss, self.m, &score)
-                else:
-                    self.cpu.categorical_crossentropy(&self.loss, self.m, &score)
+                evaluate(&self.loss, rows, &score)
         return score.sum, score.correct
+
+    def through_output(self, ptrdiff_t times=1):
+        """Bring D from dLoss/dY to dLoss/dZ."""
+        cdef ptrdiff_t _
+        for _ in range(times):
+            self.cpu.through_output(&self.loss, self.n if self.loss.by_lane else self.m)
 
     def step(self, str kernel, double alpha=1.0, double beta=1.0, ptrdiff_t times=1):
         """A whole step of a net of this one layer, with squared error; returns the sum of the loss."""
@@ -282,8 +308,8 @@ cdef class Matrices:
         net.cpu, net.n_rows, net.rows, net.loss = self.cpu, 1, &self.row, self.loss
         net.finish, net.next, net.started = NULL, NULL, 0
         net.loss.evaluate, net.loss.T = self.cpu.squared_error, np.PyArray_DATA(self.T)
+        net.loss.weights = NULL
         if kernel == "narrow_step":
-            net.loss.n, net.loss.ld = self.m, self.row.ldx
             for _ in range(times):
                 self.cpu.narrow_step(&net, self.m, alpha, beta, &score)
         else:
@@ -319,4 +345,8 @@ FINISH_KERNELS = [
 ]
 ELEMENTWISE_KERNELS = ["activation_forward", "activation_backward", "dropout_forward", "dropout_backward"]
 TENSOR_KERNELS = ["penalty", "condition", "shrink", "max_norm"]
-LOSS_KERNELS = ["squared_error", "binary_crossentropy", "categorical_crossentropy"]
+POINTWISE_KERNELS = [
+    "squared_error", "absolute_error", "huber", "log_cosh", "quantile", "poisson", "hinge", "squared_hinge",
+    "poisson_logits", "binary_crossentropy", "binary_focal",
+]
+LOSS_KERNELS = [*POINTWISE_KERNELS, "categorical_crossentropy", "kl_divergence", "categorical_focal"]

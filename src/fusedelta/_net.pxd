@@ -13,6 +13,7 @@ cdef class Net:
     cdef int typenum             # numpy's number of the dtype
     cdef ptrdiff_t itemsize
     cdef ptrdiff_t k, n
+    cdef double least, most      # targets within are ready as they are
     cdef int busy                   # taken while a program runs
     cdef readonly bint training
     cdef readonly int64_t trained    # steps of the last call of `train` with a finite loss, also if it was interrupted
@@ -21,7 +22,7 @@ cdef class Net:
 
     cdef Program trainer(self, ptrdiff_t m)
     cdef int plan_step(self) except -1
-    cdef data_set data(self, object X, object y)
+    cdef data_set data(self, object X, object y, object weights)
     cdef int predict_rows(self, const char *X, ptrdiff_t m, char *out) except -1
     cdef int forward_threads(self, ptrdiff_t m)
     cdef int predict_chunks(self, const char *X, ptrdiff_t m, char *out, int threads) except -1 nogil

@@ -2,6 +2,7 @@ from typing import Any, Self, final
 
 import numpy as np
 
+from fusedelta.losses import Loss
 from fusedelta.optimizers import Optimizer
 from fusedelta.profiling import Cell
 from fusedelta.rows import Row
@@ -19,7 +20,7 @@ class Net:
     def __new__(
         cls,
         rows: list[Row],
-        loss: str,
+        loss: Loss,
         optimizer: Optimizer,
         params: np.ndarray,
         state: np.ndarray,
@@ -35,12 +36,21 @@ class Net:
         batch_size: int,
         orders: np.ndarray | None,
         results: np.ndarray,
+        weights: np.ndarray | None = None,
     ) -> None: ...
-    def step(self, X: Any, y: Any) -> float: ...
+    def step(self, X: Any, y: Any, sample_weight: Any = None) -> float: ...
     def predict(self, X: Any, out: np.ndarray | None = None) -> np.ndarray: ...
     def predict_one(self, x: Any, out: np.ndarray | None = None) -> np.ndarray: ...
-    def evaluate(self, X: np.ndarray, y: np.ndarray) -> tuple[float, float]: ...
-    def gradients(self, X: np.ndarray, y: np.ndarray, block: np.ndarray | None) -> float: ...
+    def evaluate(
+        self, X: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None
+    ) -> tuple[float, float]: ...
+    def gradients(
+        self,
+        X: np.ndarray,
+        y: np.ndarray,
+        block: np.ndarray | None,
+        weights: np.ndarray | None = None,
+    ) -> float: ...
     def retune(self, optimizer: Optimizer) -> None: ...
     def reset_optimizer(self) -> None: ...
     def start_profile(self) -> None: ...

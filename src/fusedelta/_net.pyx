@@ -10,7 +10,7 @@ from libc.string cimport memcpy
 cimport numpy as np
 
 from fusedelta._c cimport (
-    BLOCK_BYTES, DERIVING, NARROW, PREDICTING, SIGMOID, TRAINING, busy_release, busy_take, row_t, score_t,
+    BLOCK_BYTES, DERIVING, NARROW, PREDICTING, TRAINING, busy_release, busy_take, row_t, score_t,
 )
 from fusedelta._optimizers cimport Optimizer
 from fusedelta._program cimport Program, data_set
@@ -35,6 +35,10 @@ cdef double LARGEST_FLOAT = 3.4028234663852886e38
 cdef double LARGEST_DOUBLE = 1.7976931348623157e308
 
 
+# What targets may be without a further look
+RANGES = {"values": (-LARGEST_DOUBLE, LARGEST_DOUBLE), "counts": (0, LARGEST_DOUBLE), "probabilities": (0, 1)}
+
+
 def is_thin(rows):
     """Whether every layer of a network is thin enough, and of a kind, to train feature-major."""
     widths = [rows[0].n_inputs, *(row.n_outputs for row in rows)]
@@ -50,8 +54,7 @@ cdef class Net:
     ----------
     rows : list of rows.Row
         The layers, with the place of each in `params`.
-    loss : str
-        Name of the loss.
+    loss : losses.Loss
     optimizer : optimizers.Optimizer
         The rule of the updates.
     params : ndarray of float32 or float64
@@ -64,16 +67,20 @@ cdef class Net:
         The most threads that a step may use; small steps use one.
     """
 
-    def __cinit__(self, list rows, str loss, optimizer, np.ndarray params, np.ndarray state, prepare, n_threads):
+    def __cinit__(self, list rows, loss, optimizer, np.ndarray params, np.ndarray state, prepare, n_threads):
         self.params, self.state, self.prepare = params, state, prepare
         self.typenum = np.PyArray_TYPE(params)
         self.itemsize = np.PyArray_ITEMSIZE(params)
         self.optimizer = Optimizer(optimizer, rows, params)
         self.program = Program(rows, loss, self.optimizer, params, state, False, n_threads)
         self.narrow = None
-        if is_thin(rows):
+        if is_thin(rows) and loss.function is None:
             self.narrow = Program(rows, loss, self.optimizer, params, state, True, 1)
         self.k, self.n = self.program.k, self.program.n
+        self.least, self.most = RANGES.get(loss.targets, (1, 0))
+        if loss.targets in ("values", "counts"):
+            self.most = LARGEST_FLOAT if self.itemsize == 4 else LARGEST_DOUBLE
+            self.least = max(self.least, -self.most)
 
     @property
     def memory(self):
@@ -130,19 +137,20 @@ cdef class Net:
         """The program for batches of m samples. It depends on shapes alone, so that figures repeat."""
         return self.narrow if self.narrow is not None and m >= NARROW_BATCH else self.program
 
-    cdef data_set data(self, object X, object y):
+    cdef data_set data(self, object X, object y, object weights):
         cdef data_set data
         data.X = np.PyArray_BYTES(X)
         data.m = np.PyArray_DIM(X, 0)
         data.T = NULL if self.program.sparse else np.PyArray_BYTES(y)
         data.labels = <const int64_t *> np.PyArray_DATA(y) if self.program.sparse else NULL
+        data.weights = NULL if weights is None else np.PyArray_BYTES(weights)
         data.order = NULL
         data.staged = False
         return data
 
     # ---- training ---------------------------------------------------------------------------------------------------
 
-    def train(self, np.ndarray X, np.ndarray y, ptrdiff_t batch_size, orders, np.ndarray results):
+    def train(self, np.ndarray X, np.ndarray y, ptrdiff_t batch_size, orders, np.ndarray results, weights=None):
         """Train for ``len(results)`` epochs on ready arrays, in one call without the GIL.
 
         A step whose loss is nan or infinite ends it. `trained` says how far it came.
@@ -157,8 +165,10 @@ cdef class Net:
             The samples of each epoch in their order, as rows of X; None: all of them, as they lie.
         results : ndarray of float64, shape (epochs, 2)
             Receives each whole epoch's loss and accuracy (nan for a regression).
+        weights : None or ndarray, shape (samples,)
+            Of the samples, ready.
         """
-        cdef data_set data = self.data(X, y)
+        cdef data_set data = self.data(X, y, weights)
         cdef double *out = <double *> np.PyArray_DATA(results)
         cdef ptrdiff_t epochs = np.PyArray_DIM(results, 0), batch, steps, done = 0, count = epochs
         cdef Program program = self.trainer(batch_size)
@@ -179,17 +189,20 @@ cdef class Net:
                 with nogil:
                     run_epochs(program, &data, batch, count, out + 2 * done, &self.trained)
                 done += count
+            program.check()
         finally:
             program.look_ahead(&data, -1)
             self.training = False
             self.release()
 
-    def step(self, X, y):
+    def step(self, X, y, sample_weight=None):
         """One update with the whole of X as its batch; returns the loss before the update."""
         cdef score_t score = score_t(0, 0)
         if not (self.inputs_ready(X) and self.targets_ready(y, np.PyArray_DIM(X, 0))):
             X, y = self.prepare.pair(X, y)
-        cdef data_set data = self.data(X, y)
+        if sample_weight is not None:
+            sample_weight = self.prepare.weights(sample_weight, np.PyArray_DIM(X, 0))
+        cdef data_set data = self.data(X, y, sample_weight)
         cdef Program program = self.trainer(data.m)
         self.acquire()
         try:
@@ -198,12 +211,15 @@ cdef class Net:
             program.stage(&data, 0, data.m)
             if self.optimizer.schedule is not None:
                 self.plan_step()
+            self.training = program.user is not None  # which may call this network: an error, not a deadlock
             if program.flops * data.m > UNLOCKED_FLOPS:
                 with nogil:
                     program.step(data.m, &score)
             else:
                 program.step(data.m, &score)
+            program.check()
         finally:
+            self.training = False
             self.release()
         return program.loss(&score, data.m)
 
@@ -216,19 +232,20 @@ cdef class Net:
             self.training = False
         return 0
 
-    def gradients(self, X, y, np.ndarray block):
+    def gradients(self, X, y, np.ndarray block, weights=None):
         """Fill `block`, laid out as the parameters, with dLoss/dparameter; returns the loss. X, y ready.
 
         All is as in the next step. Where `block` is None, only the loss is computed.
         """
         cdef score_t score = score_t(0, 0)
-        cdef data_set data = self.data(X, y)
+        cdef data_set data = self.data(X, y, weights)
         cdef Program program = self.trainer(data.m)
         cdef bint wanted = block is not None
         if wanted and not (self.of_dtype(block, 1) and np.PyArray_SIZE(block) == np.PyArray_SIZE(self.params)
                            and <size_t> np.PyArray_DATA(block) % BLOCK_BYTES == 0):
             raise ValueError("block: expected a 64-byte aligned array of the parameters' dtype and size")
         self.acquire()
+        self.training = program.user is not None
         try:
             program.reserve(data.m, False, 1)
             program.begin(DERIVING, program.logits)
@@ -244,7 +261,9 @@ cdef class Net:
                     program.backward(data.m, 1, 0)
                     if self.optimizer.tensors.penalized:
                         self.optimizer.tensors.add_penalty_gradient(program.net.cpu, np.PyArray_BYTES(block))
+            program.check()
         finally:
+            self.training = False
             program.aim(self.optimizer.target)
             self.release()
         return program.loss(&score, data.m)
@@ -348,14 +367,15 @@ cdef class Net:
             look_for_signals(&work, self.program.flops * m_chunk)
         return 0
 
-    def evaluate(self, X, y):
+    def evaluate(self, X, y, weights=None):
         """Loss and accuracy (nan for a regression) on ready arrays; nothing changes."""
         cdef score_t score = score_t(0, 0)
-        cdef data_set data = self.data(X, y)
+        cdef data_set data = self.data(X, y, weights)
         cdef ptrdiff_t first = 0, at, m
         cdef int threads = self.forward_threads(data.m)
         cdef double work = 0
         self.acquire()
+        self.training = self.program.user is not None
         try:
             self.program.reserve(min(data.m, PREDICT_ROWS * threads), False, threads)
             self.program.begin(PREDICTING, self.program.logits)
@@ -372,7 +392,9 @@ cdef class Net:
                     look_for_signals(&work, self.program.flops * m)
                 if self.optimizer.tensors.penalized:
                     self.program.add_penalties(data.m, &score)
+            self.program.check()
         finally:
+            self.training = False
             self.release()
         return self.program.loss(&score, data.m), self.program.accuracy(&score, data.m)
 
@@ -394,7 +416,7 @@ cdef class Net:
                 and self.finite(X))
 
     cdef bint targets_ready(self, object y, ptrdiff_t m):
-        """Whether y can be used as it is. Class weights of rows are left to `prepare`."""
+        """Whether y can be used as it is; False leaves it to `prepare`, as always where sums of rows matter."""
         cdef int64_t *labels
         cdef ptrdiff_t i
         if self.program.sparse:
@@ -408,9 +430,7 @@ cdef class Net:
             return True
         if not (self.of_dtype(y, 2) and np.PyArray_DIM(y, 0) == m and np.PyArray_DIM(y, 1) == self.n):
             return False
-        if not self.program.logits:
-            return self.finite(y)
-        return self.program.output.kind == SIGMOID and self.within(y, 0, 1)
+        return self.within(y, self.least, self.most)
 
     cdef object output_array(self, object out, object X, int ndim, np.npy_intp *shape):
         cdef char *first

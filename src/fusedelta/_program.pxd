@@ -2,6 +2,7 @@ from libc.stddef cimport ptrdiff_t
 from libc.stdint cimport int64_t
 
 from fusedelta._c cimport activation_t, net_t, row_t, score_t, share_t, stage_t, team_t
+from fusedelta._losses cimport UserLoss
 from fusedelta._optimizers cimport Optimizer, rule_t
 from fusedelta._tensors cimport Tensors
 
@@ -11,6 +12,7 @@ cdef struct data_set:
     const char *X                # (m, k)
     const char *T                # (m, n) targets, or NULL where labels are given
     const int64_t *labels        # (m)
+    const char *weights          # (m), or NULL
     const ptrdiff_t *order       # (m), or NULL
     ptrdiff_t m
     bint staged                  # all of it is in place as one batch
@@ -55,6 +57,9 @@ cdef class Program:
     cdef bint padded             # the first row wants whole blocks
     cdef bint logits             # the loss wants the last row before its activation
     cdef bint sparse             # targets are labels
+    cdef UserLoss user           # the user's own loss, or None
+    cdef double smoothing        # of the targets
+    cdef ptrdiff_t decisions     # of a sample, whose right ones are counted
     cdef bint sloped             # the derivatives of some rows do not follow from their outputs
     cdef activation_t output     # the last row's activation
     cdef ptrdiff_t k, n, itemsize
@@ -70,6 +75,7 @@ cdef class Program:
     cdef char *inputs            # (capacity, k), or (k + 1, lanes) where narrow
     cdef char *targets           # (capacity, ld), or (n, lanes)
     cdef int64_t *labels         # (capacity)
+    cdef char *weights           # (capacity)
 
     cdef int compile(self, row_t *row, object layer, char *params, char *state) except -1
     cdef int reserve(self, ptrdiff_t m, bint gathers, int threads) except -1
@@ -84,6 +90,8 @@ cdef class Program:
     cdef void place(self, const char *X) noexcept nogil
     cdef void look_ahead(self, const data_set *data, ptrdiff_t next) noexcept nogil
     cdef void stage_targets(self, const data_set *data, ptrdiff_t first, ptrdiff_t m) noexcept nogil
+    cdef void smooth_targets(self, ptrdiff_t m) noexcept nogil
+    cdef void stage_weights(self, const data_set *data, ptrdiff_t first, ptrdiff_t m) noexcept nogil
     cdef int threads_for(self, double flops) noexcept nogil
     cdef void forward(self, ptrdiff_t m, int threads) noexcept nogil
     cdef share_t share(self, int thread, ptrdiff_t m) noexcept nogil
@@ -97,5 +105,7 @@ cdef class Program:
     cdef void score(self, ptrdiff_t m, score_t *score) noexcept nogil
     cdef void backward(self, ptrdiff_t m, double rate, double beta) noexcept nogil
     cdef void step(self, ptrdiff_t m, score_t *score) noexcept nogil
+    cdef void step_of_user(self, ptrdiff_t m, score_t *score) noexcept nogil
+    cdef int check(self) except -1
     cdef double loss(self, const score_t *score, ptrdiff_t m) noexcept nogil
     cdef double accuracy(self, const score_t *score, ptrdiff_t m) noexcept nogil

@@ -13,7 +13,7 @@ A network has one program sample-major and, where all its layers are thin, a sec
 """
 
 cimport cython
-from libc.math cimport NAN
+from libc.math cimport NAN, isnan
 from libc.stddef cimport ptrdiff_t
 from libc.stdint cimport int64_t, uintptr_t
 from libc.stdlib cimport calloc, free
@@ -29,7 +29,7 @@ from fusedelta._c cimport (
 from fusedelta._cpu cimport current_kernels
 from fusedelta._dense cimport dense_ops, narrow_dense_ops
 from fusedelta._elementwise cimport activation_ops, dropout_ops, fork_ops
-from fusedelta._losses cimport set_loss
+from fusedelta._losses cimport UserLoss, set_loss
 from fusedelta._normalize cimport batch_ops, layer_ops
 from fusedelta._optimizers cimport Optimizer, finish_share, rule_t
 from fusedelta._threads cimport threads_worth
@@ -67,8 +67,7 @@ cdef class Program:
     ----------
     rows : list of rows.Row
         The layers, with the place of each in `params`.
-    loss : str
-        Name of the loss.
+    loss : losses.Loss
     optimizer : Optimizer
         The network's, shared by its programs.
     params : ndarray
@@ -81,7 +80,7 @@ cdef class Program:
         The most threads that a step may use; one is used feature-major, and to normalise over batches.
     """
 
-    def __cinit__(self, list rows, str loss, Optimizer optimizer, np.ndarray params, np.ndarray state,
+    def __cinit__(self, list rows, loss, Optimizer optimizer, np.ndarray params, np.ndarray state,
                   bint narrow, int n_threads):
         cdef ptrdiff_t i, last = len(rows) - 1
         self.kinds = [row.kind for row in rows]
@@ -108,8 +107,13 @@ cdef class Program:
         self.takes_ahead = self.dense and self.k * self.net.rows[0].ld * self.itemsize >= FAR_AWAY
         self.output = self.net.loss.act = self.net.rows[last].act
         self.net.loss.n, self.net.loss.ld = self.n, self.net.rows[last].ld
-        self.logits = set_loss(&self.net.loss, loss, self.net.cpu)
-        self.sparse = loss == "sparse_categorical_crossentropy"
+        set_loss(&self.net.loss, loss, self.net.cpu)
+        self.net.loss.by_lane = narrow
+        self.user = None if loss.function is None else UserLoss(loss.function, np.PyArray_TYPE(params))
+        if self.user is not None:
+            self.user.attach(&self.net.loss, self.net.cpu)
+        self.logits, self.sparse, self.smoothing = loss.takes_logits, loss.targets == "labels", loss.smoothing
+        self.decisions = 0 if not loss.is_classification else self.n if loss.is_binary else 1
         self.optimizer, self.rule = optimizer, &optimizer.rule
         self.tensors = optimizer.tensors
         self.net.optimizer, self.net.team, self.net.barrier = self.rule, self.team, team_barrier
@@ -209,6 +213,7 @@ cdef class Program:
         at += self.parts.scratch
         self.net.loss.Y, self.net.loss.S, self.net.loss.D = rows[last].Y, derived_from(&rows[last]), rows[last].D
         self.targets, at = at, at + (0 if self.sparse else m * rows[last].ld * self.itemsize)
+        self.weights, at = at, at + round_up(m * self.itemsize)
         self.labels, at = <int64_t *> at, at + (round_up(m * sizeof(int64_t)) if self.sparse else 0)
         self.parts.targets = at - self.targets
         return at - memory
@@ -239,9 +244,9 @@ cdef class Program:
         at += self.parts.deltas
         self.net.loss.Y, self.net.loss.S, self.net.loss.D = rows[last].Y, derived_from(&rows[last]), rows[last].D
         self.net.loss.ld = line // self.itemsize
-        self.targets = at
+        self.targets, self.weights = at, at + self.n * line
         self.net.loss.T = at
-        self.parts.targets = self.n * line
+        self.parts.targets = (self.n + 1) * line
         return at + self.parts.targets - memory
 
     @property
@@ -341,6 +346,25 @@ cdef class Program:
             for i in range(m):
                 self.labels[i] = data.labels[data.order[first + i]]
             self.net.loss.labels = self.labels
+        if self.smoothing > 0 and not self.sparse:
+            self.smooth_targets(m)
+        self.stage_weights(data, first, m)
+
+    cdef void smooth_targets(self, ptrdiff_t m) noexcept nogil:
+        """From targets t to t (1 - s) + s / n for n classes, which are 2 where each output decides by itself."""
+        cdef ptrdiff_t count = self.net.loss.ld * (self.n if self.narrow else m)
+        cdef double classes = 2 if self.output.kind == SIGMOID else self.n
+        self.net.cpu.rescale(self.targets, count, 1 - self.smoothing, self.smoothing / classes)
+
+    cdef void stage_weights(self, const data_set *data, ptrdiff_t first, ptrdiff_t m) noexcept nogil:
+        self.net.loss.weights = NULL
+        if data.weights == NULL:
+            return
+        self.net.loss.weights = self.weights
+        if data.order == NULL:
+            memcpy(self.weights, data.weights + first * self.itemsize, m * self.itemsize)
+        else:
+            gather(self.weights, self.itemsize, data.weights, self.itemsize, data.order + first, m)
 
     # ---- the walk ---------------------------------------------------------------------------------------------------
 
@@ -429,6 +453,9 @@ cdef class Program:
         cdef int threads
         cdef rule_t *rule = self.rule
         cdef double alpha, beta
+        if self.net.loss.user != NULL:
+            self.step_of_user(m, score)
+            return
         if rule.begin != NULL:
             rule.begin(rule)
             if self.tensors.penalized:
@@ -453,6 +480,26 @@ cdef class Program:
             self.net.noise.step += self.drops
         if self.net.finish != NULL:
             self.net.finish(&self.net, 0, 1)
+
+    cdef void step_of_user(self, ptrdiff_t m, score_t *score) noexcept nogil:
+        """A step that ends before a weight moves if the user's loss raises; `check` then raises it, too. One thread."""
+        cdef rule_t *rule = self.rule
+        self.forward(m, 1)
+        self.score(m, score)
+        if isnan(score.sum):
+            return
+        if rule.begin != NULL:
+            rule.begin(rule)
+            if self.tensors.penalized:
+                self.add_penalties(m, score)
+        self.backward(m, rule.rate, rule.beta)
+        self.net.noise.step += self.drops
+        if self.net.finish != NULL:
+            self.net.finish(&self.net, 0, 1)
+
+    cdef int check(self) except -1:
+        """Raise what the user's loss raised."""
+        return self.user.check() if self.user is not None else 0
 
     cdef void step_share(self, int thread, ptrdiff_t m, score_t *score) noexcept nogil:
         """One thread's part of a step: all the way back before any weight moves."""
@@ -485,9 +532,8 @@ cdef class Program:
         return value / <double> m if self.net.loss.mean else value
 
     cdef double accuracy(self, const score_t *score, ptrdiff_t m) noexcept nogil:
-        """Share of right decisions: one a sample, for sigmoids one an output; nan for a regression."""
-        cdef double decisions = <double> m * (self.n if self.output.kind == SIGMOID else 1)
-        return <double> score.correct / decisions if self.logits else NAN
+        """Share of right decisions: one a sample, or one an output; nan for a regression."""
+        return <double> score.correct / (<double> m * self.decisions) if self.decisions > 0 else NAN
 
 
 cdef char *place_outputs(row_t *row, char *at, ptrdiff_t bytes) noexcept nogil:

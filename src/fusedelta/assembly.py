@@ -40,7 +40,7 @@ class Assembly:
     def __init__(
         self,
         layers: Sequence[Layer],
-        loss: str,
+        loss: Any,
         optimizer: Optimizer | str = "sgd",
         input_shape: tuple[int] | None = None,
         dtype: DTypeLike = "float32",
@@ -50,8 +50,7 @@ class Assembly:
         output = check_layers(layers)
         self._layers = tuple(layers)
         self._n_outputs = output.n_outputs
-        self._loss = losses.resolve(loss)
-        losses.check_output(self._loss, output.activation)
+        self._loss = losses.resolve(loss, output.activation)
         self._optimizer = optimizers.resolve(optimizer)
         self._dtype = validation.float_dtype(dtype)
         self._seed = validation.seed(seed)
@@ -79,9 +78,9 @@ class Assembly:
         return self._layers
 
     @property
-    def loss(self) -> str:
-        """Name of the loss."""
-        return self._loss.name
+    def loss(self) -> Any:
+        """The loss as it was given: its name, or an object with its parameters."""
+        return self._loss.given
 
     @property
     def is_classification(self) -> bool:
@@ -398,7 +397,7 @@ class Assembly:
         self._prepare = self._preparation(rows[0].n_inputs)
         self._engine = self._engine_type(
             list(rows),
-            self.loss,
+            self._loss,
             self._optimizer,
             self._params,
             self._state,

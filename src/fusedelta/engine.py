@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
+from fusedelta.losses import Loss
 from fusedelta.optimizers import Optimizer
 from fusedelta.profiling import Cell
 from fusedelta.rows import Row
@@ -30,7 +31,7 @@ class Engine(Protocol):
     def __init__(
         self,
         rows: list[Row],
-        loss: str,
+        loss: Loss,
         optimizer: Optimizer,
         params: np.ndarray,
         state: np.ndarray,
@@ -65,13 +66,14 @@ class Engine(Protocol):
         batch_size: int,
         orders: np.ndarray | None,
         results: np.ndarray,
+        weights: np.ndarray | None = None,
     ) -> None:
         """Train on ready arrays for ``len(results)`` epochs, each in its own order of samples.
 
         A step whose loss is nan or infinite ends it; `trained` says how far it came.
         """
 
-    def step(self, X: Any, y: Any) -> float:
+    def step(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """One update with all of X as the batch; returns the loss before it."""
 
     def predict(self, X: Any, out: np.ndarray | None = None) -> np.ndarray:
@@ -80,10 +82,18 @@ class Engine(Protocol):
     def predict_one(self, x: Any, out: np.ndarray | None = None) -> np.ndarray:
         """Outputs (n,) for one sample x (k,)."""
 
-    def evaluate(self, X: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+    def evaluate(
+        self, X: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None
+    ) -> tuple[float, float]:
         """Loss and accuracy (nan for a regression) on ready arrays."""
 
-    def gradients(self, X: np.ndarray, y: np.ndarray, block: np.ndarray | None) -> float:
+    def gradients(
+        self,
+        X: np.ndarray,
+        y: np.ndarray,
+        block: np.ndarray | None,
+        weights: np.ndarray | None = None,
+    ) -> float:
         """Write gradients into a block as `parameters.allocate` makes them; returns the loss.
 
         All is as in the next `step`. Without a block, only the loss is computed.
@@ -120,10 +130,10 @@ class Unbuilt:
     def __init__(self, build: Callable[[Any, Any], tuple[Engine, np.ndarray, np.ndarray]]) -> None:
         self._build = build
 
-    def step(self, X: Any, y: Any) -> float:
+    def step(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Build the network with as many inputs as X has features, and take the step."""
         engine, X, y = self._build(X, y)
-        return engine.step(X, y)
+        return engine.step(X, y, sample_weight)
 
     def retune(self, optimizer: Optimizer) -> None:
         """Nothing: the network's engine will be made with it."""

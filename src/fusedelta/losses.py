@@ -1,30 +1,275 @@
-r"""Losses as data: reductions, allowed output activations, and what a prediction of each means.
+r"""Losses as data: which there are, their formulae, and what each wants of outputs and targets.
 
-With m samples, n outputs, logits z, outputs a and targets y:
+With m samples, n outputs, logits z, outputs a, targets y and e = a - y:
 
-===============================  ===============================================  =================
-name                             value                                           dLoss/dz
-===============================  ===============================================  =================
-half_sum_squared_error           sum (a - y)^2 / 2                                (a - y) a'
-mean_squared_error               sum (a - y)^2 / mn                               2 (a - y) a' / mn
-binary_crossentropy              sum (y softplus(-z) + (1 - y) softplus(z)) / mn  (a - y) / mn
-categorical_crossentropy         sum y (logsumexp(z) - z) / m                     (a - y) / m
-sparse_categorical_crossentropy  the same, y given as integer labels              (a - y) / m
-===============================  ===============================================  =================
+===============================  =====================================================  ==========
+name                             value of an output (of a sample, where mean is m)      mean
+===============================  =====================================================  ==========
+half_sum_squared_error           e^2 / 2                                                none: sum
+mean_squared_error               e^2                                                    mn
+mean_absolute_error              abs(e)                                                 mn
+huber (`Huber`)                  e^2 / 2, beyond delta: delta (abs(e) - delta / 2)      mn
+log_cosh                         log(cosh(e))                                           mn
+quantile (`Quantile`)            max(-q e, (1 - q) e)                                   mn
+poisson                          a - y log(a + 1e-7)                                    mn
+hinge                            max(0, 1 - y a), y being -1 or 1                       mn
+squared_hinge                    max(0, 1 - y a)^2                                      mn
+binary_crossentropy              y softplus(-z) + (1 - y) softplus(z)                   mn
+binary_focal_crossentropy        the same times q^gamma: `BinaryFocalCrossentropy`      mn
+categorical_crossentropy         sum y (logsumexp(z) - z)                               m
+sparse_categorical_crossentropy  the same, y given as integer labels                    m
+categorical_focal_crossentropy   sum alpha (1 - a)^gamma y (logsumexp(z) - z)           m
+kl_divergence                    sum y (log(y) + logsumexp(z) - z)                      m
+===============================  =====================================================  ==========
 
-The cross-entropies are computed from the logits, never from a clipped probability, so that they are
-exact where an output saturates. The formulae live in the engines (`fusedelta.reference`).
+Values are means over samples and outputs (mn), or sums over the outputs and means over the samples
+(m), as in Keras; ``half_sum_squared_error`` is the plain sum of many texts. Where a loss has a
+corner, the gradient is 0 there (the hinges': that of the flat side).
+
+Which one to take: for quantities ``mean_squared_error``; ``huber``, ``log_cosh`` or
+``mean_absolute_error`` where some targets are far off; ``quantile`` for a median or another
+quantile; ``poisson`` for counts. For two classes, or several that do not exclude each other,
+``binary_crossentropy``; for one of n classes ``sparse_categorical_crossentropy``; the focal ones
+where easy samples are in the majority; the hinges for margins; ``kl_divergence`` to imitate
+another model's probabilities.
+
+>>> import fusedelta as fd
+>>> net = fd.Sequential([fd.Dense(8, "tanh"), fd.Dense(1)], loss=fd.Huber(delta=0.5),
+...                     input_shape=(3,), seed=0)
+
+The cross-entropies, the divergence and ``poisson`` on exponential outputs are computed from the
+logits, never from a clipped probability, so that they are exact where an output saturates;
+``poisson`` is then ``exp(z) - y z``. Labels of hinges may also be 0 and 1, which count as -1 and 1,
+and the decision is whether the output is above 0.
+
+A loss of your own is a function ``loss(y_true, y_pred)`` of two arrays of shape (m, n) and the
+network's dtype. It returns a pair: the value, a number, which must be a mean over the m samples,
+and its gradient with respect to y_pred, shape (m, n). Both must be finite. It works with every
+output activation, which the engine derives itself, and is called once a step (by `evaluate` once
+per 256 samples), with the GIL; the rest of the step runs without it, on one thread. The arrays are
+the function's own to keep or change. If it raises, or returns anything else, the exception ends the
+call and the network has the weights of the last whole step. A network with such a loss can be
+pickled if the function can, but not saved, for files hold nothing that is executed. Weights of
+samples are the function's own matter.
+
+>>> def cubed_error(y_true, y_pred):
+...     e = y_pred - y_true
+...     return (abs(e) ** 3).mean(), 3 * e * abs(e) / e.size
+>>> net = fd.Sequential([fd.Dense(8, "tanh"), fd.Dense(1)], loss=cubed_error)
+
+Weights of samples multiply each sample's part of the value and of the gradient, while what is
+divided by stays the number of samples m, as in Keras: weights that are twice as large make the loss
+twice as large. Accuracy knows no weights.
+
+The formulae live in the engines (`fusedelta.reference_losses`).
+
+References
+----------
+huber: Huber, Robust Estimation of a Location Parameter (1964). quantile: Koenker, Bassett,
+Regression Quantiles (1978). focal: Lin et al., Focal Loss for Dense Object Detection (2017).
+label smoothing: Szegedy et al., Rethinking the Inception Architecture for Computer Vision (2016).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
 
 from fusedelta import validation
 from fusedelta._frozen import frozen
 from fusedelta.activations import ACTIVATIONS
+from fusedelta.validation import shown
 
-__all__ = ["LOSSES", "Loss", "check_output", "resolve"]
+__all__ = [
+    "LOSSES",
+    "BinaryCrossentropy",
+    "BinaryFocalCrossentropy",
+    "CategoricalCrossentropy",
+    "CategoricalFocalCrossentropy",
+    "Huber",
+    "Loss",
+    "Quantile",
+    "SparseCategoricalCrossentropy",
+    "check_result",
+    "resolve",
+]
+
+
+# --------------------------------------------------------------------------- losses with parameters
+
+
+@frozen
+class Huber:
+    """Squared error near the target, absolute error far from it.
+
+    Parameters
+    ----------
+    delta : float, default 1.0
+        The error from which on it grows linearly; above 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If delta is not a finite number above 0.
+    """
+
+    delta: float = 1.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "delta", validation.number("delta", self.delta, above=0))
+
+
+@frozen
+class Quantile:
+    """Pinball loss, least where a share q of the targets lies below the output.
+
+    Parameters
+    ----------
+    q : float, default 0.5
+        Between 0 and 1, both excluded; 0.5 makes it half the absolute error.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If q is not a number above 0 and below 1.
+    """
+
+    q: float = 0.5
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "q", validation.number("q", self.q, above=0, below=1))
+
+
+@frozen
+class BinaryCrossentropy:
+    """Cross-entropy of sigmoid outputs that each decide by themselves.
+
+    Parameters
+    ----------
+    label_smoothing : float, default 0.0
+        s from 0 to below 1: targets y become ``y (1 - s) + s / 2``. Accuracy goes by y itself.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is not a number from 0 to below 1.
+    """
+
+    label_smoothing: float = 0.0
+
+    def __post_init__(self) -> None:
+        smoothing = validation.number("label_smoothing", self.label_smoothing, minimum=0, below=1)
+        object.__setattr__(self, "label_smoothing", smoothing)
+
+
+class CategoricalCrossentropy(BinaryCrossentropy):
+    """Cross-entropy of a softmax, for targets that are one-hot rows or other distributions.
+
+    Parameters
+    ----------
+    label_smoothing : float, default 0.0
+        s from 0 to below 1: targets y of n classes become ``y (1 - s) + s / n``. Accuracy goes by
+        y itself.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is not a number from 0 to below 1.
+    """
+
+
+class SparseCategoricalCrossentropy(CategoricalCrossentropy):
+    """Cross-entropy of a softmax, for integer labels.
+
+    Parameters
+    ----------
+    label_smoothing : float, default 0.0
+        As for `CategoricalCrossentropy` of the one-hot rows that the labels stand for.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is not a number from 0 to below 1.
+    """
+
+
+@frozen
+class CategoricalFocalCrossentropy:
+    """Categorical cross-entropy that makes little of what is nearly right already.
+
+    Each class adds ``alpha (1 - p)^gamma y (-log p)`` with its probability p.
+
+    Parameters
+    ----------
+    alpha : float, default 0.25
+        Factor of the whole, above 0.
+    gamma : float, default 2.0
+        At least 0; 0 gives cross-entropy times alpha.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a parameter is not such a number.
+    """
+
+    alpha: float = 0.25
+    gamma: float = 2.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "alpha", validation.number("alpha", self.alpha, above=0))
+        object.__setattr__(self, "gamma", validation.number("gamma", self.gamma, minimum=0))
+
+
+@frozen
+class BinaryFocalCrossentropy:
+    """Binary cross-entropy that makes little of what is nearly right already.
+
+    The cross-entropy of each output is multiplied by ``q^gamma`` with
+    ``q = y (1 - p) + (1 - y) p``, p being the output.
+
+    Parameters
+    ----------
+    apply_class_balancing : bool, default False
+        Whether to multiply by ``y alpha + (1 - y) (1 - alpha)``, too.
+    alpha : float, default 0.25
+        Weight of targets 1, between 0 and 1; only used if `apply_class_balancing`.
+    gamma : float, default 2.0
+        At least 0; 0 gives cross-entropy.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a parameter is not such a value.
+    """
+
+    apply_class_balancing: bool = False
+    alpha: float = 0.25
+    gamma: float = 2.0
+
+    def __post_init__(self) -> None:
+        balancing = validation.boolean("apply_class_balancing", self.apply_class_balancing)
+        object.__setattr__(self, "apply_class_balancing", balancing)
+        object.__setattr__(self, "alpha", validation.number("alpha", self.alpha, above=0, below=1))
+        object.__setattr__(self, "gamma", validation.number("gamma", self.gamma, minimum=0))
+
+
+#: The losses with parameters, by name.
+CLASSES: dict[str, type[Any]] = {
+    "huber": Huber,
+    "quantile": Quantile,
+    "binary_crossentropy": BinaryCrossentropy,
+    "binary_focal_crossentropy": BinaryFocalCrossentropy,
+    "categorical_crossentropy": CategoricalCrossentropy,
+    "sparse_categorical_crossentropy": SparseCategoricalCrossentropy,
+    "categorical_focal_crossentropy": CategoricalFocalCrossentropy,
+}
+NAMES = {cls: name for name, cls in CLASSES.items()}
+
+
+# ------------------------------------------------------------------------------------ their nature
 
 
 @frozen
@@ -34,98 +279,192 @@ class Loss:
     Parameters
     ----------
     name : str
-        As in Keras, plus ``half_sum_squared_error``.
+        As in Keras, plus ``half_sum_squared_error`` and ``quantile``.
     targets : str
-        What y holds: ``"values"``, ``"probabilities"``, ``"distributions"`` or ``"labels"``.
-    normalizer : callable
-        ``normalizer(m, n)``: what the sum over m samples and n outputs is divided by.
+        What y holds: ``"values"``, ``"counts"``, ``"signs"``, ``"probabilities"``,
+        ``"distributions"`` or ``"labels"``.
+    reduction : str
+        What a sum over m samples and n outputs is divided by: ``"outputs"`` m n, ``"samples"`` m,
+        ``"half_sum"`` 2.
     outputs : tuple of str
         Activations that the output layer may have.
     reason : str
         Why it may have no other.
+    logits : tuple of str
+        Those of which it takes the logits.
+    parameters : tuple of float
+        What its formula has, up to three.
+    smoothing : float
+        Of the targets.
+    given : str or object
+        The loss as the user named it.
+    output : str
+        The activation that the output layer has.
+    function : callable, optional
+        A loss of the user's own.
     """
 
     name: str
     targets: str
-    normalizer: Callable[[int, int], float]
+    reduction: str = "outputs"
     outputs: tuple[str, ...] = ACTIVATIONS
     reason: str = ""
+    logits: tuple[str, ...] = ()
+    parameters: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    smoothing: float = 0.0
+    given: Any = None
+    output: str = ""
+    function: Callable[..., Any] | None = None
+
+    @property
+    def takes_logits(self) -> bool:
+        """Whether it is computed from logits, and its first gradient is one along them."""
+        return self.output in self.logits
 
     @property
     def is_classification(self) -> bool:
         """Whether outputs name classes, so that there is an accuracy."""
-        return self.targets != "values"
+        return self.targets not in ("values", "counts")
 
     @property
     def is_binary(self) -> bool:
-        """Whether each output decides by itself, at 0.5, instead of the largest one winning."""
-        return self.targets == "probabilities"
+        """Whether each output decides by itself, instead of the largest one winning."""
+        return self.targets in ("probabilities", "signs")
 
-    def __reduce__(self) -> tuple[Callable[[str], Loss], tuple[str]]:
-        return resolve, (self.name,)
+    @property
+    def threshold(self) -> float:
+        """Above which an output that decides by itself says yes."""
+        return 0.0 if self.targets == "signs" else 0.5
+
+    def normalizer(self, m: int, n: int) -> float:
+        """What the sum over m samples and n outputs is divided by."""
+        return {"outputs": m * n, "samples": m, "half_sum": 2}[self.reduction]
+
+    def __reduce__(self) -> tuple[Callable[..., Loss], tuple[Any, str]]:
+        return resolve, (self.given, self.output)
 
 
-_SIGMOID_ONLY = "it is computed from the logits of a sigmoid"
-_SOFTMAX_ONLY = "it is computed from the logits of a softmax"
+def _of_sigmoid(name: str) -> Loss:
+    reason = "it is computed from the logits of a sigmoid"
+    return Loss(name, "probabilities", "outputs", ("sigmoid",), reason, ("sigmoid",))
+
+
+def _of_softmax(name: str, targets: str = "distributions") -> Loss:
+    reason = "it is computed from the logits of a softmax"
+    return Loss(name, targets, "samples", ("softmax",), reason, ("softmax",))
+
+
+def _of_signs(name: str) -> Loss:
+    reason = "its scores have two signs"
+    return Loss(name, "signs", "outputs", ("linear", "tanh", "hard_tanh"), reason)
+
+
+#: The name of all losses of users' own.
+_USER = "a loss of your own"
 
 #: Every loss by its name.
-LOSSES = {
+LOSSES: dict[str, Loss] = {
     loss.name: loss
     for loss in (
-        Loss("half_sum_squared_error", "values", lambda m, n: 2),
-        Loss("mean_squared_error", "values", lambda m, n: m * n),
+        Loss("half_sum_squared_error", "values", "half_sum"),
+        Loss("mean_squared_error", "values"),
+        Loss("mean_absolute_error", "values"),
+        Loss("huber", "values"),
+        Loss("log_cosh", "values"),
+        Loss("quantile", "values"),
         Loss(
-            "binary_crossentropy",
-            "probabilities",
-            lambda m, n: m * n,
-            ("sigmoid",),
-            _SIGMOID_ONLY,
+            "poisson",
+            "counts",
+            outputs=("exponential", "softplus"),
+            logits=("exponential",),
+            reason="a rate is positive",
         ),
-        Loss(
-            "categorical_crossentropy",
-            "distributions",
-            lambda m, n: m,
-            ("softmax",),
-            _SOFTMAX_ONLY,
-        ),
-        Loss(
-            "sparse_categorical_crossentropy",
-            "labels",
-            lambda m, n: m,
-            ("softmax",),
-            _SOFTMAX_ONLY,
-        ),
+        _of_signs("hinge"),
+        _of_signs("squared_hinge"),
+        _of_sigmoid("binary_crossentropy"),
+        _of_sigmoid("binary_focal_crossentropy"),
+        _of_softmax("categorical_crossentropy"),
+        _of_softmax("sparse_categorical_crossentropy", "labels"),
+        _of_softmax("categorical_focal_crossentropy"),
+        _of_softmax("kl_divergence"),
     )
 }
 
 
-def resolve(name: str) -> Loss:
-    """The loss of that name.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If the name is not a string, or not that of a loss.
-    """
-    return LOSSES[validation.choice("loss", name, LOSSES)]
-
-
-def check_output(loss: Loss, activation: str) -> None:
-    """Refuse an output activation that makes no sense with the loss.
+def resolve(given: Any, output: str) -> Loss:
+    """The loss that a user names, for an output layer with that activation.
 
     Parameters
     ----------
-    loss : Loss
-    activation : str
+    given : str or object
+        A name (with the default parameters), an instance of one of `CLASSES`, or a function.
+    output : str
         Kind of the output layer's activation.
 
     Raises
     ------
-    ValueError
-        If they do not pair, with the reason.
+    TypeError, ValueError
+        If it is no loss, or if the two do not pair, with the reason.
     """
-    if activation not in loss.outputs:
+    if callable(given) and not isinstance(given, type):
+        return Loss(_USER, "values", "samples", given=given, output=output, function=given)
+    if type(given) in NAMES:
+        name, instance = NAMES[type(given)], given
+    else:
+        name = validation.choice("loss", given, LOSSES)
+        instance = CLASSES[name]() if name in CLASSES else None
+    loss = LOSSES[name]
+    if output not in loss.outputs:
         raise ValueError(
-            f"loss: {loss.name!r} needs an output layer with activation "
-            f"{' or '.join(map(repr, loss.outputs))}, because {loss.reason}; got {activation!r}"
+            f"loss: {name!r} needs an output layer with activation "
+            f"{' or '.join(map(repr, loss.outputs))}, because {loss.reason}; got {output!r}"
         )
+    parameters = _parameters(instance)
+    smoothing = getattr(instance, "label_smoothing", 0.0)
+    return replace(loss, parameters=parameters, smoothing=smoothing, given=given, output=output)
+
+
+def _parameters(instance: Any) -> tuple[float, float, float]:
+    """The numbers of a loss in the order of its formula in the kernels."""
+    match instance:
+        case Huber(delta=delta):
+            return delta, 0.0, 0.0
+        case Quantile(q=q):
+            return q, 0.0, 0.0
+        case CategoricalFocalCrossentropy(alpha=alpha, gamma=gamma):
+            return gamma, alpha, 0.0
+        case BinaryFocalCrossentropy(apply_class_balancing=True, alpha=alpha, gamma=gamma):
+            return gamma, alpha, 1 - alpha
+        case BinaryFocalCrossentropy(gamma=gamma):
+            return gamma, 1.0, 1.0
+    return 0.0, 0.0, 0.0
+
+
+def check_result(result: Any, y_pred: np.ndarray) -> tuple[float, np.ndarray]:
+    """What a loss of the user's own returned for `y_pred`, as a float and a ready array.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is not a pair of a finite number and a finite array of the shape of `y_pred`.
+    """
+    if not isinstance(result, tuple | list) or len(result) != 2:
+        raise TypeError(f"loss: expected it to return (value, gradient), got {shown(result)}")
+    value, gradient = result
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value[()]
+    value = validation.number("loss: its value", value)
+    gradient = np.asarray(gradient)
+    if gradient.dtype.kind not in "fiu":
+        raise TypeError(f"loss: expected a gradient of real numbers, got {shown(gradient)}")
+    if gradient.shape != y_pred.shape:
+        raise ValueError(
+            f"loss: expected a gradient of the shape of y_pred, {y_pred.shape}, "
+            f"got {gradient.shape}"
+        )
+    with np.errstate(over="ignore"):
+        ready = np.require(gradient, y_pred.dtype, ["C_CONTIGUOUS", "ALIGNED"])
+    if not np.isfinite(ready).all():
+        at = tuple(map(int, np.unravel_index(np.isfinite(ready).argmin(), ready.shape)))
+        raise ValueError(f"loss: expected a finite gradient, got {gradient[at]} at {at}")
+    return value, ready

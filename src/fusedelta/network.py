@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
-from fusedelta import parameters, profiling, progress, validation
+from fusedelta import parameters, profiling, progress, validation, weighting
 from fusedelta._net import Net
 from fusedelta.assembly import Assembly
 from fusedelta.diagnostics import Summary, summarize
@@ -36,10 +36,10 @@ class Sequential(Assembly):
     ----------
     layers : list of Layer
         From the first hidden layer to the output layer; see `fusedelta.layers`.
-    loss : str
-        ``"half_sum_squared_error"``, ``"mean_squared_error"``, ``"binary_crossentropy"`` (sigmoid
-        outputs), ``"categorical_crossentropy"`` or ``"sparse_categorical_crossentropy"`` (softmax
-        outputs); see `fusedelta.losses`.
+    loss : str or object
+        Such as ``"mean_squared_error"``, ``"binary_crossentropy"`` (sigmoid outputs),
+        ``"sparse_categorical_crossentropy"`` (softmax outputs), or `Huber` and others that have
+        parameters; see `fusedelta.losses` for all of them.
     optimizer : SGD, Adam, ... or str, default "sgd"
         See `fusedelta.optimizers`.
     input_shape : tuple of one int, optional
@@ -87,6 +87,8 @@ class Sequential(Assembly):
         steps_per_epoch: int | None = None,
         callbacks: Callback | Iterable[Callback] | None = None,
         profile: bool = False,
+        sample_weight: ArrayLike | None = None,
+        class_weight: dict[int, float] | str | None = None,
     ) -> History:
         """Train for a number of epochs; a second fit goes on where the first one ended.
 
@@ -118,6 +120,15 @@ class Sequential(Assembly):
         profile : bool, default False
             Whether to time each layer and pass: `profile_` keeps the table, which is printed unless
             `verbose` is 0. See `fusedelta.profile`.
+        sample_weight : array_like of shape (m,), optional
+            Weights of the samples, finite and not negative. A sample's part of the loss and of the
+            gradient is multiplied by its weight; what is divided by stays the number of samples, as
+            in Keras, so that doubled weights double both. Samples that `validation_split` holds out
+            have theirs, too.
+        class_weight : dict or "balanced", optional
+            Weight of each class in the training, by its number (0 and 1 for one sigmoid output); a
+            class that is missing has 1. ``"balanced"`` gives class c ``m / (classes * count(c))``,
+            as in scikit-learn. It multiplies `sample_weight`.
 
         Returns
         -------
@@ -149,7 +160,7 @@ class Sequential(Assembly):
         with self._only_fit(), self._profiled(profile):
             data = open_data(
                 *(self, X, y, epochs, batch_size, shuffle, steps_per_epoch),
-                *(validation_split, validation_data),
+                *(validation_split, validation_data, sample_weight, class_weight),
             )
             if not self._rows:
                 self._build(data.n_inputs)
@@ -188,12 +199,14 @@ class Sequential(Assembly):
         self.fit(X, y, 1, batch_size, shuffle=False, verbose=0)
         return self
 
-    def train_step(self, X: ArrayLike, y: ArrayLike) -> float:
+    def train_step(
+        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> float:
         """One update with all of X as the batch.
 
         Parameters
         ----------
-        X, y : array_like
+        X, y, sample_weight : array_like
             As for `fit`.
 
         Returns
@@ -201,7 +214,7 @@ class Sequential(Assembly):
         loss : float
             Before the update.
         """
-        return self._engine.step(X, y)
+        return self._engine.step(X, y, sample_weight)
 
     def prepare(self, X: ArrayLike, y: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
         """Data as this network uses them: checked, and converted where that is needed.
@@ -271,7 +284,7 @@ class Sequential(Assembly):
         -------
         classes : ndarray of int64
             With softmax the index of the largest output, shape (m,). With sigmoid whether each
-            output is above 0.5: shape (m,) for one output, else (m, n).
+            output is above 0.5, for the hinges above 0: shape (m,) for one output, else (m, n).
 
         Raises
         ------
@@ -281,31 +294,35 @@ class Sequential(Assembly):
         if not self.is_classification:
             raise ValueError(
                 f"predict_classes: {self.loss!r} is a regression loss, it has no classes; "
-                "expected a cross-entropy"
+                "expected a cross-entropy or a hinge"
             )
         Y = self.predict(X)
         if not self._loss.is_binary:
             return Y.argmax(axis=1)
-        classes = (Y > 0.5).astype(np.int64)
+        classes = (self._loss.threshold < Y).astype(np.int64)
         return classes[:, 0] if classes.shape[1] == 1 else classes
 
-    def evaluate(self, X: ArrayLike, y: ArrayLike) -> dict[str, float]:
+    def evaluate(
+        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> dict[str, float]:
         """Loss, and accuracy of a classification, on data.
 
         Parameters
         ----------
-        X, y : array_like
-            As for `fit`.
+        X, y, sample_weight : array_like
+            As for `fit`. Accuracy knows no weights.
 
         Returns
         -------
         figures : dict
             ``{"loss": float}`` or ``{"loss": float, "accuracy": float}``.
         """
-        loss, accuracy = measure_on(self._prepare, self._loss, X, y)(self._engine)
+        loss, accuracy = measure_on(self._prepare, self._loss, X, y, sample_weight)(self._engine)
         return {"loss": loss, "accuracy": accuracy} if self.is_classification else {"loss": loss}
 
-    def gradients(self, X: ArrayLike, y: ArrayLike) -> tuple[float, list[np.ndarray]]:
+    def gradients(
+        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> tuple[float, list[np.ndarray]]:
         """Loss and its gradient with respect to every trained parameter; nothing is updated.
 
         They are those of the next `train_step` on the same data: `Dropout` drops what it would drop
@@ -314,7 +331,7 @@ class Sequential(Assembly):
 
         Parameters
         ----------
-        X, y : array_like
+        X, y, sample_weight : array_like
             As for `fit`.
 
         Returns
@@ -326,7 +343,8 @@ class Sequential(Assembly):
         self._check_built()
         X, y = self.prepare(X, y)
         block = parameters.allocate(self._rows, self._dtype)
-        loss = self._engine.gradients(X, y, block)
+        weights = weighting.combine(self._prepare, y, sample_weight)
+        loss = self._engine.gradients(X, y, block, weights)
         return loss, [piece.copy() for piece in parameters.views(self._rows, block)]
 
     def summary(self) -> Summary:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeAlias
 
 import numpy as np
 
-from fusedelta import sources, validation
+from fusedelta import sources, validation, weighting
 from fusedelta.sources import Batches, Rows, Samples
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ def open_data(
     steps_per_epoch: int | None,
     validation_split: float,
     validation_data: Any,
+    sample_weight: Any,
+    class_weight: Any,
 ) -> Data:
     """Check what `fit` is given; parameters as for `fusedelta.Sequential.fit`.
 
@@ -52,20 +54,23 @@ def open_data(
     part = validation.number("validation_split", validation_split, minimum=0, below=1)
     if part and validation_data is not None:
         raise ValueError("validation_split: expected it without validation_data, got both")
+    weighted = sample_weight is not None or class_weight is not None
+    if weighted and (y is None or is_large(X, net._prepare)):
+        _refuse_weights("sample_weight" if sample_weight is not None else "class_weight")
     if y is None:
         data = _open_batches(net, X, epochs, batch_size, steps_per_epoch, part)
     else:
         if steps_per_epoch is not None:
             raise ValueError("steps_per_epoch: expected it only with batches, got it with y")
         rng = net._rng_shuffle if shuffle else None
-        data = _open_arrays(net, X, y, batch_size, rng, part)
+        data = _open_arrays(net, X, y, batch_size, rng, part, sample_weight, class_weight)
     if validation_data is None:
         return data
     held_out = _given(net._preparation(data.n_inputs), net._loss, validation_data)
     return data._replace(measure=held_out)
 
 
-def measure_on(prepare: Prepare, loss: Loss, X: Any, y: Any) -> Measure:
+def measure_on(prepare: Prepare, loss: Loss, X: Any, y: Any, sample_weight: Any = None) -> Measure:
     """Loss and accuracy on data in memory or on disk.
 
     Raises
@@ -75,7 +80,10 @@ def measure_on(prepare: Prepare, loss: Loss, X: Any, y: Any) -> Measure:
     """
     if not is_large(X, prepare):
         X, y = prepare.pair(X, y)
-        return lambda engine: engine.evaluate(X, y)
+        weights = weighting.combine(prepare, y, sample_weight)
+        return lambda engine: engine.evaluate(X, y, weights)
+    if sample_weight is not None:
+        _refuse_weights("sample_weight")
     rows = Rows(*_checked(X, y, prepare), 0, len(X), 1, None, prepare)
     return lambda engine: rows.evaluate(engine, loss)
 
@@ -127,14 +135,19 @@ def _open_arrays(
     batch_size: int | None,
     rng: np.random.Generator | None,
     part: float,
+    sample_weight: Any,
+    class_weight: Any,
 ) -> Data:
     if is_large(X, net._prepare):
         return _open_rows(net, X, y, batch_size, rng, part)
     X, y = net._prepare.pair(X, y)
     m = _cut(len(X), part)
     batch_size = min(batch_size or m, m)
-    source = Samples(X[:m], y[:m], batch_size, rng if batch_size < m else None)
-    held_out = (lambda engine: engine.evaluate(X[m:], y[m:])) if part else None
+    given = weighting.combine(net._prepare, y, sample_weight)
+    first, rest = (None, None) if given is None else (given[:m], given[m:])
+    weights = weighting.combine(net._prepare, y[:m], first, class_weight)
+    source = Samples(X[:m], y[:m], batch_size, rng if batch_size < m else None, weights)
+    held_out = (lambda engine: engine.evaluate(X[m:], y[m:], rest)) if part else None
     return Data(source, held_out, X.shape[1])
 
 
@@ -189,6 +202,10 @@ def _cut(m: int, part: float) -> int:
             f"validation_split: expected samples on both sides, got {part} of {m} samples"
         )
     return cut
+
+
+def _refuse_weights(name: str) -> NoReturn:
+    raise ValueError(f"{name}: expected None with batches and with data on disk; got one")
 
 
 def _given(prepare: Prepare, loss: Loss, data: Any) -> Measure:

@@ -12,78 +12,21 @@ back-propagating errors (1986).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from fusedelta import losses, network, parameters, rates, reference_updates, validation
+from fusedelta import network, parameters, rates, reference_updates, validation
+from fusedelta.losses import Loss
 from fusedelta.optimizers import Optimizer
 from fusedelta.profiling import Cell, Stopwatch
 from fusedelta.reference_activations import ACTIVATIONS
 from fusedelta.reference_layers import LAYERS, ReferenceLayer, Walk
+from fusedelta.reference_losses import LOSSES, of_user, smoothed
 from fusedelta.rows import Row
 
 __all__ = ["Net", "Sequential", "load"]
-
-
-# ------------------------------------------------------------------------------------------- losses
-# loss(Z, Y, T) -> (sum over the samples, not yet divided; its gradient). The gradient is that with
-# respect to the outputs Y for squared errors, and to the logits Z for cross-entropies.
-
-
-def squared_error(Z: np.ndarray, Y: np.ndarray, T: np.ndarray) -> tuple[float, np.ndarray]:
-    """``sum (Y - T)^2`` and ``2 (Y - T)``."""
-    E = Y - T
-    return _sum(E * E), 2 * E
-
-
-def binary_crossentropy(Z: np.ndarray, Y: np.ndarray, T: np.ndarray) -> tuple[float, np.ndarray]:
-    """``sum T softplus(-Z) + (1 - T) softplus(Z)`` and ``Y - T``."""
-    tail = np.log1p(np.exp(-np.abs(Z)))  # softplus(Z) = max(Z, 0) + tail
-    terms = T * (np.maximum(-Z, 0) + tail) + (1 - T) * (np.maximum(Z, 0) + tail)
-    return _sum(terms), Y - T
-
-
-def categorical_crossentropy(
-    Z: np.ndarray, Y: np.ndarray, T: np.ndarray
-) -> tuple[float, np.ndarray]:
-    """``sum T (logsumexp(Z) - Z)`` and ``Y sum(T) - T``."""
-    below, tail = _below_maximum(Z)
-    total = T.sum(axis=1, keepdims=True)
-    return _sum(T * below) + _sum(total[:, 0] * tail), Y * total - T
-
-
-def sparse_categorical_crossentropy(
-    Z: np.ndarray, Y: np.ndarray, labels: np.ndarray
-) -> tuple[float, np.ndarray]:
-    """Categorical cross-entropy of the one-hot rows that integer labels stand for."""
-    below, tail = _below_maximum(Z)
-    at = np.arange(len(labels)), labels
-    G = Y.copy()
-    G[at] -= 1
-    return _sum(below[at] + tail), G
-
-
-def _below_maximum(Z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """``max(Z) - Z`` and ``logsumexp(Z) - max(Z)`` by rows, the latter exact when it is tiny."""
-    below = Z.max(axis=1, keepdims=True) - Z
-    E = np.exp(-below)
-    E[np.arange(len(Z)), Z.argmax(axis=1)] = 0
-    return below, np.log1p(E.sum(axis=1))
-
-
-def _sum(terms: np.ndarray) -> float:
-    return float(terms.sum(dtype=np.float64))
-
-
-LOSSES: dict[str, Callable[..., tuple[float, np.ndarray]]] = {
-    "half_sum_squared_error": squared_error,
-    "mean_squared_error": squared_error,
-    "binary_crossentropy": binary_crossentropy,
-    "categorical_crossentropy": categorical_crossentropy,
-    "sparse_categorical_crossentropy": sparse_categorical_crossentropy,
-}
 
 
 # ----------------------------------------------------------------------------------------- the walk
@@ -96,8 +39,7 @@ class Net:
     ----------
     rows : list of Row
         The layers, first to last.
-    loss : str
-        Name of the loss.
+    loss : Loss
     optimizer : Optimizer
     params : ndarray of shape (size,)
         The flat block of parameters, float32 or float64; trained in place.
@@ -112,7 +54,7 @@ class Net:
     def __init__(
         self,
         rows: Sequence[Row],
-        loss: str,
+        loss: Loss,
         optimizer: Optimizer,
         params: np.ndarray,
         state: np.ndarray,
@@ -145,8 +87,8 @@ class Net:
         self.trained = 0
         self.reset_optimizer()
         self._prepare = prepare
-        self._loss = losses.LOSSES[loss]
-        self._loss_function = LOSSES[loss]
+        self._loss = loss
+        self._loss_function = LOSSES[loss.name] if loss.function is None else of_user
 
     @property
     def memory(self) -> dict[str, int]:
@@ -179,6 +121,7 @@ class Net:
         batch_size: int,
         orders: np.ndarray | None,
         results: np.ndarray,
+        weights: np.ndarray | None = None,
     ) -> None:
         """Train ``len(results)`` epochs on ready arrays, up to a loss that is nan or infinite.
 
@@ -192,19 +135,22 @@ class Net:
             The samples of each epoch in their order, as rows of X; None: all, as they stand.
         results : ndarray of shape (epochs, 2), float64
             Filled with each epoch's loss and accuracy (nan if it is not a classification).
+        weights : None or ndarray of shape (m,)
+            Of the samples, ready.
         """
         self.trained = 0
         with np.errstate(over="ignore", invalid="ignore"):  # the loss tells
             for epoch in range(len(results)):
                 order = None if orders is None else orders[epoch]
-                results[epoch] = self._train_epoch(X, y, batch_size, order)
+                results[epoch] = self._train_epoch(X, y, batch_size, order, weights)
                 if not math.isfinite(results[epoch, 0]):
                     return
 
-    def step(self, X: Any, y: Any) -> float:
+    def step(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """One update with all of X as the batch; returns the loss before it."""
         X, y = self._prepare.pair(X, y)
-        total, _ = self._train_batch(X, y)
+        weights = None if sample_weight is None else self._prepare.weights(sample_weight, len(X))
+        total, _ = self._train_batch(X, y, weights)
         return total / self._normalizer(len(X))
 
     def predict(self, X: Any, out: np.ndarray | None = None) -> np.ndarray:
@@ -217,19 +163,27 @@ class Net:
         x = self._prepare.sample(x)
         return self._into(out, self._forward(x[np.newaxis])[0], x)
 
-    def evaluate(self, X: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+    def evaluate(
+        self, X: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None
+    ) -> tuple[float, float]:
         """Loss and accuracy (nan if it is not a classification) on ready arrays."""
         self._forward(X)
-        total, _ = self._loss_and_gradient(y)
+        total, _ = self._loss_and_gradient(y, weights)
         return self._means(total, self._count_correct(y), len(X))
 
-    def gradients(self, X: np.ndarray, y: np.ndarray, block: np.ndarray | None) -> float:
+    def gradients(
+        self,
+        X: np.ndarray,
+        y: np.ndarray,
+        block: np.ndarray | None,
+        weights: np.ndarray | None = None,
+    ) -> float:
         """Write the gradients into a flat block laid out as the parameters; returns the loss."""
         self._forward(X, training=True)
         if block is None:
-            total, _ = self._loss_and_gradient(y)
+            total, _ = self._loss_and_gradient(y, weights)
         else:
-            total = self._backward(y)
+            total = self._backward(y, weights)
             block[:] = self._gradients
         return total / self._normalizer(len(X))
 
@@ -264,7 +218,12 @@ class Net:
     # ------------------------------------------------------------------------------------ the parts
 
     def _train_epoch(
-        self, X: np.ndarray, y: np.ndarray, batch_size: int, order: np.ndarray | None
+        self,
+        X: np.ndarray,
+        y: np.ndarray,
+        batch_size: int,
+        order: np.ndarray | None,
+        weights: np.ndarray | None,
     ) -> tuple[float, float]:
         total, correct = 0.0, 0.0
         m = len(X) if order is None else len(order)
@@ -272,7 +231,8 @@ class Net:
             batch: Any = slice(start, start + batch_size)
             if order is not None:
                 batch = order[batch]
-            batch_total, batch_correct = self._train_batch(X[batch], y[batch])
+            batch_weights = None if weights is None else weights[batch]
+            batch_total, batch_correct = self._train_batch(X[batch], y[batch], batch_weights)
             total += batch_total
             correct += batch_correct
             if not math.isfinite(total):
@@ -280,10 +240,12 @@ class Net:
             self.trained += 1
         return self._means(total, correct, m)
 
-    def _train_batch(self, X: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+    def _train_batch(
+        self, X: np.ndarray, y: np.ndarray, weights: np.ndarray | None
+    ) -> tuple[float, float]:
         """One update; sum of the losses and number of correct outputs before it."""
         self._forward(X, training=True)
-        total = self._backward(y)
+        total = self._backward(y, weights)
         correct = self._count_correct(y)
         self._update()
         return total, correct
@@ -294,16 +256,16 @@ class Net:
             X = layer.forward(X)
         return X
 
-    def _backward(self, y: np.ndarray) -> float:
+    def _backward(self, y: np.ndarray, weights: np.ndarray | None) -> float:
         """Fill the gradients from the last forward pass; returns the sum of the losses.
 
         ``D`` of the last layer comes from the loss; that of a layer below is what the one above
         makes of its own, times ``activation'(Z)``.
         """
-        total, G = self._loss_and_gradient(y)
+        total, G = self._loss_and_gradient(y, weights)
         last = self._layers[-1]
         G /= self._normalizer(len(y))
-        D = G if self._loss.is_classification else last.through_activation(G)
+        D = G if self._loss.takes_logits else last.through_activation(G)
         for i in range(len(self._layers) - 1, self._lowest - 1, -1):
             layer = self._layers[i]
             if layer.row.parts:
@@ -334,12 +296,21 @@ class Net:
         reference_updates.update(rule, self._params, gradients, self.moments, self.steps, rate)
         reference_updates.constrain(self._rows, self._params)
 
-    def _loss_and_gradient(self, y: np.ndarray) -> tuple[float, np.ndarray]:
-        """The sum of the losses, as if that of the penalties were a part of it, and its slope."""
+    def _loss_and_gradient(
+        self, y: np.ndarray, weights: np.ndarray | None
+    ) -> tuple[float, np.ndarray]:
+        """The sum of the values and its slope, each sample's part times its weight.
+
+        The penalties count as if they were a part of the sum.
+        """
         last = self._layers[-1]
-        total, G = self._loss_function(last.Z, last.Y, y)
+        T = smoothed(y, self._loss) if self._loss.smoothing and y.ndim > 1 else y
+        values, G = self._loss_function(self._loss, last.Z, last.Y, T)
+        if weights is not None:
+            values = (values.T * weights).T
+            G = G * weights[:, np.newaxis]
         penalty = reference_updates.penalty(self._rows, self._params)
-        return total + penalty * self._normalizer(len(y)), G
+        return float(values.sum(dtype=np.float64)) + penalty * self._normalizer(len(y)), G
 
     def _count_correct(self, y: np.ndarray) -> float:
         """Number of samples (of single outputs, if each decides by itself) that are right."""
@@ -347,7 +318,8 @@ class Net:
         if not self._loss.is_classification:
             return np.nan
         if self._loss.is_binary:
-            return float(np.count_nonzero((Y > 0.5) == (y > 0.5)))
+            threshold = self._loss.threshold
+            return float(np.count_nonzero((threshold < Y) == (y > threshold)))
         labels = y if y.ndim == 1 else y.argmax(axis=1)
         return float(np.count_nonzero(Y.argmax(axis=1) == labels))
 

@@ -28,6 +28,7 @@ from fusedelta import parameters, validation
 from fusedelta.activations import ELU, GELU, LeakyReLU
 from fusedelta.initializers import INITIALIZERS
 from fusedelta.layers import Activation, Dense, Dropout, Residual
+from fusedelta.losses import CLASSES as LOSSES
 from fusedelta.normalization import BatchNormalization, LayerNormalization
 from fusedelta.optimizers import OPTIMIZERS
 from fusedelta.regularizers import CONSTRAINTS, REGULARIZERS
@@ -52,6 +53,7 @@ KINDS: dict[str, type[Any]] = {
     "leaky_relu": LeakyReLU,
     "elu": ELU,
     "gelu": GELU,
+    **LOSSES,
     **INITIALIZERS,
     **OPTIMIZERS,
     **SCHEDULES,
@@ -64,6 +66,11 @@ NAMES = {cls: name for name, cls in KINDS.items()}
 def save(path: str | os.PathLike[str], net: Sequential, metadata: dict[str, Any]) -> None:
     """Write a network; see `fusedelta.Sequential.save`."""
     write, _ = _file_format(path)
+    if callable(net.loss):
+        raise ValueError(
+            f"save: expected a loss of this package, got {validation.shown(net.loss)}; files hold "
+            "nothing that is executed: pickle the network, or save its weights alone"
+        )
     groups, state = [("", net.get_weights())], net.optimizer_state
     header = json.dumps({**_describe(net), "metadata": _checked_metadata(metadata)})
     groups += [(_prefix(name), state[name]) for name in net.optimizer.kept]
@@ -116,7 +123,7 @@ def _describe(net: Sequential) -> dict[str, Any]:
         "version": VERSION,
         "layers": [_encode(layer) for layer in net.layers],
         "inputs": net._rows[0].n_inputs,
-        "loss": net.loss,
+        "loss": _encode(net.loss),
         "optimizer": _encode(net.optimizer),
         "dtype": net.dtype.name,
         "seed": net.seed,
@@ -140,7 +147,7 @@ def _rebuild(header: dict[str, Any], arrays: dict[str, np.ndarray], cls: type[Ne
     _check_shapes(rows, weights)
     net = cls(
         layers,
-        header["loss"],
+        _decode(header["loss"]),
         _decode(header["optimizer"]),
         input_shape=(n_inputs,),
         dtype=dtype,

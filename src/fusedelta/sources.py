@@ -84,12 +84,15 @@ class Piece(NamedTuple):
     order : None or ndarray of intp, shape (1, samples)
         Which rows in which order; None: all, as they lie.
     batch_size : int
+    weights : ndarray of shape (samples,), optional
+        Of the rows of X.
     """
 
     X: np.ndarray
     y: np.ndarray
     order: np.ndarray | None
     batch_size: int
+    weights: np.ndarray | None = None
 
     @property
     def m(self) -> int:
@@ -103,7 +106,7 @@ class Piece(NamedTuple):
 
     def train(self, engine: Engine, result: np.ndarray) -> int:
         """All its steps; how many had a finite loss."""
-        engine.train(self.X, self.y, self.batch_size, self.order, result)
+        engine.train(self.X, self.y, self.batch_size, self.order, result, self.weights)
         return engine.trained
 
     def batches(self) -> Iterator[Piece]:
@@ -111,7 +114,8 @@ class Piece(NamedTuple):
         for first in range(0, self.m, self.batch_size):
             batch = slice(first, first + self.batch_size)
             if self.order is None:
-                yield self._replace(X=self.X[batch], y=self.y[batch])
+                weights = None if self.weights is None else self.weights[batch]
+                yield self._replace(X=self.X[batch], y=self.y[batch], weights=weights)
             else:
                 yield self._replace(order=np.ascontiguousarray(self.order[:, batch]))
 
@@ -129,24 +133,33 @@ class Samples:
     batch_size : int
     rng : Generator or None
         Draws the orders of the samples; None: they are taken as they lie.
+    weights : ndarray, optional
+        Of the samples, ready.
     """
 
     shortage: str | None = None
 
     def __init__(
-        self, X: np.ndarray, y: np.ndarray, batch_size: int, rng: np.random.Generator | None
+        self,
+        X: np.ndarray,
+        y: np.ndarray,
+        batch_size: int,
+        rng: np.random.Generator | None,
+        weights: np.ndarray | None = None,
     ) -> None:
         self._X, self._y, self._batch_size, self._rng = X, y, batch_size, rng
+        self._weights = weights
         self.steps: int = -(-len(X) // batch_size)
         self.most_epochs: int | None = None if rng is None else max(1, ORDERS_SIZE // len(X))
 
     def train(self, engine: Engine, results: np.ndarray) -> None:
         """The next epochs, as many as there are results to fill, in one call of the engine."""
-        engine.train(self._X, self._y, self._batch_size, self._orders(len(results)), results)
+        orders = self._orders(len(results))
+        engine.train(self._X, self._y, self._batch_size, orders, results, self._weights)
 
     def pieces(self) -> Generator[Piece]:
         """The next epoch, in one piece."""
-        yield Piece(self._X, self._y, self._orders(1), self._batch_size)
+        yield Piece(self._X, self._y, self._orders(1), self._batch_size, self._weights)
 
     def _orders(self, epochs: int) -> np.ndarray | None:
         return None if self._rng is None else draw_orders(self._rng, epochs, len(self._X))
@@ -235,8 +248,8 @@ class Rows:
     def evaluate(self, engine: Engine, loss: Loss) -> tuple[float, float]:
         """Loss and accuracy of all rows."""
         tally = Tally(loss)
-        for X, y, _, _ in self.pieces():
-            tally.add(engine.evaluate(X, y), len(X))
+        for piece in self.pieces():
+            tally.add(engine.evaluate(piece.X, piece.y), piece.m)
         return tally.means
 
 

@@ -284,6 +284,23 @@ class Prepare:
             )
         return _ready("x", array, self.dtype)
 
+    def weights(self, sample_weight: Any, m: int) -> np.ndarray:
+        """Weights of m samples: finite, not negative, in the network's dtype."""
+        if self.loss.function is not None:
+            raise ValueError(
+                "sample_weight: expected None, because a loss of your own weighs the samples itself"
+            )
+        array = _numbers("sample_weight", sample_weight)
+        if array.shape != (m,):
+            raise ValueError(
+                f"sample_weight: expected one weight a sample, shape ({m},), got {array.shape}"
+            )
+        array = _ready("sample_weight", array, self.dtype)
+        if array.min() < 0:
+            at = array.argmin()
+            raise ValueError(f"sample_weight: expected values >= 0, got {array[at]} at row {at}")
+        return array
+
     def _inputs(self, X: Any) -> np.ndarray:
         array = _numbers("X", X)
         features = "features" if self.n_inputs is None else self.n_inputs
@@ -307,6 +324,10 @@ class Prepare:
             _check_probabilities(array)
         elif self.loss.targets == "distributions":
             _check_distributions(array)
+        elif self.loss.targets == "counts":
+            _check_not_negative(array)
+        elif self.loss.targets == "signs":
+            return _signs(array)
         return array
 
     def _columns(self, array: np.ndarray, m: int) -> np.ndarray:
@@ -363,11 +384,25 @@ def _check_probabilities(y: np.ndarray) -> None:
         raise ValueError(f"y: expected values in 0 to 1, got {y[at]} at {_place(at)}")
 
 
-def _check_distributions(y: np.ndarray) -> None:
+def _check_not_negative(y: np.ndarray) -> None:
     negative = y < 0
     if negative.any():
         at = np.unravel_index(negative.argmax(), y.shape)
         raise ValueError(f"y: expected values >= 0, got {y[at]} at {_place(at)}")
+
+
+def _signs(y: np.ndarray) -> np.ndarray:
+    """Targets -1 and 1 as they are, 0 and 1 as -1 and 1."""
+    least = 0 if (y == 0).any() else -1
+    wrong = (y != 1) & (y != least)
+    if wrong.any():
+        at = np.unravel_index(wrong.argmax(), y.shape)
+        raise ValueError(f"y: expected -1 and 1, or 0 and 1, got {y[at]} at {_place(at)}")
+    return y if least else 2 * y - 1
+
+
+def _check_distributions(y: np.ndarray) -> None:
+    _check_not_negative(y)
     sums = y.sum(axis=1, dtype=np.float64)
     off = abs(sums - 1) > SUM_TOLERANCE
     if off.any():

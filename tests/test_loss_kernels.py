@@ -1,0 +1,233 @@
+"""The kernels of the losses, on each instruction set, against NumPy in extended precision."""
+
+import numpy as np
+import pytest
+from cases import ACTIVATIONS, FUSED_ISAS, SLOPED
+from exact import SLOPE, derivative, sigmoid, softplus
+
+from fusedelta._kernels import POINTWISE_KERNELS, Matrices, rescale, zeros
+
+DELTA, Q, GAMMA, ONES, ZEROS = 0.75, 0.25, 1.5, 0.5, 2.0
+PARAMETERS = {
+    "huber": (DELTA, 0, 0),
+    "quantile": (Q, 0, 0),
+    "binary_focal": (GAMMA, ONES, ZEROS),
+    "categorical_focal": (GAMMA, ONES, 0),
+}
+
+
+def log_cosh(e):
+    a = np.abs(e)
+    return np.where(
+        a < 1,
+        np.log1p(np.sinh(np.minimum(a, 1)) ** 2) / 2,
+        a + np.log1p(np.exp(-2 * a)) - np.log(np.longdouble(2)),
+    )
+
+
+def entropy(z, t):
+    return t * softplus(-z) + (1 - t) * softplus(z)
+
+
+def focal(z, t):
+    q = t * sigmoid(-z) + (1 - t) * sigmoid(z)
+    factor = (t * ONES + (1 - t) * ZEROS) * q**GAMMA
+    along = GAMMA * (1 - 2 * t) * sigmoid(z) * sigmoid(-z) / q
+    return factor * entropy(z, t), factor * (
+        along * entropy(z, t) + (1 - t) * sigmoid(z) - t * sigmoid(-z)
+    )
+
+
+#: (value, slope as the kernel leaves it) of outputs y and targets t.
+EXACT = {
+    "squared_error": lambda y, t: ((y - t) ** 2, y - t),
+    "absolute_error": lambda y, t: (np.abs(y - t), np.sign(y - t)),
+    "huber": lambda y, t: (
+        np.where(
+            np.abs(y - t) <= DELTA,
+            (y - t) ** 2 / 2,
+            DELTA * (np.abs(y - t) - np.longdouble(DELTA) / 2),
+        ),
+        np.clip(y - t, -DELTA, DELTA),
+    ),
+    "log_cosh": lambda y, t: (log_cosh(y - t), np.tanh(y - t)),
+    "quantile": lambda y, t: (
+        np.maximum(-Q * (y - t), (1 - Q) * (y - t)),
+        np.where(y < t, -Q, (1 - Q) * (y > t)),
+    ),
+    "poisson": lambda y, t: (y - t * np.log(y + 1e-7), 1 - t / (y + 1e-7)),
+    "hinge": lambda y, t: (np.maximum(0, 1 - t * y), np.where(t * y < 1, -t, 0)),
+    "squared_hinge": lambda y, t: (np.maximum(0, 1 - t * y) ** 2, -t * np.maximum(0, 1 - t * y)),
+    "poisson_logits": lambda y, t: (np.exp(y) - t * y, np.exp(y) - t),
+    "binary_crossentropy": lambda z, t: (entropy(z, t), sigmoid(z) - t),
+    "binary_focal": focal,
+}
+TARGETS = {
+    "poisson": lambda rng, shape: rng.poisson(2, shape),
+    "poisson_logits": lambda rng, shape: rng.poisson(2, shape),
+    "hinge": lambda rng, shape: rng.choice([-1, 1], shape),
+    "squared_hinge": lambda rng, shape: rng.choice([-1, 1], shape),
+    "binary_crossentropy": lambda rng, shape: rng.random(shape),
+    "binary_focal": lambda rng, shape: rng.choice([0, 1, 0.25], shape),
+}
+LOGITS = {"poisson_logits", "binary_crossentropy", "binary_focal"}
+
+
+def filled(isa, dtype, kernel, m, n, rng, narrow=False):
+    """Matrices with outputs, targets and weights, and the first two sample-major in longdouble."""
+    matrices = Matrices(isa, dtype, m, 1, n, narrow=narrow)
+    Y = rng.standard_normal((m, n)) * 2
+    Y = np.abs(Y) if kernel == "poisson" else Y
+    T = TARGETS.get(kernel, lambda rng, shape: rng.standard_normal(shape))(rng, (m, n))
+    matrices.Y[...], matrices.D[...] = 7, 7  # what lies in the padding must not matter
+    matrices.weights[:m] = rng.random(m) * 2
+    if narrow:
+        matrices.Y[:n, :m], matrices.T[:, :m] = Y.T, T.T
+        return matrices, *(a[:n, :m].T.astype(np.longdouble) for a in (matrices.Y, matrices.T))
+    matrices.Y[:, :n], matrices.T[:, :n] = Y, T
+    return matrices, *(a[:, :n].astype(np.longdouble) for a in (matrices.Y, matrices.T))
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("layout", ["samples", "features"])
+@pytest.mark.parametrize("kernel", POINTWISE_KERNELS)
+def test_pointwise(isa, dtype, kernel, layout, weighted, rng):
+    eps, narrow = np.finfo(dtype).eps, layout == "features"
+    for m, n in ((1, 1), (70, 3), (5, 40), (130, 16)):
+        matrices, Y, T = filled(isa, dtype, kernel, m, n, rng, narrow)
+        total, correct = matrices.evaluate(
+            kernel, weighted=weighted, parameters=PARAMETERS.get(kernel, (0, 0, 0))
+        )
+        values, slopes = EXACT[kernel](Y, T)
+        w = matrices.weights[:m, np.newaxis].astype(np.longdouble) if weighted else 1
+        size = float(np.abs(values * w).sum()) + float(np.abs(w * np.ones((m, n))).sum())
+        assert abs(total - float((values * w).sum())) <= 70 * eps * size
+        D = matrices.D[:n, :m].T if narrow else matrices.D[:, :n]
+        bound = 30 * eps * (np.abs(slopes) + 1 + (np.abs(T / Y) if kernel == "poisson" else 0)) * w
+        assert np.all(np.abs(D - slopes * w) <= bound)
+        assert not (matrices.D[:, m:] if narrow else matrices.D[:, n:]).any()
+        if "hinge" in kernel:
+            assert correct == np.count_nonzero((Y > 0) == (T > 0))
+        elif kernel.startswith("binary"):
+            assert correct == np.count_nonzero((Y > 0) == (T > 0.5))
+        else:
+            assert correct == 0
+
+
+@pytest.mark.parametrize("kernel", ["absolute_error", "huber", "log_cosh", "quantile"])
+def test_no_error_no_slope(isa, dtype, kernel):
+    matrices = Matrices(isa, dtype, 3, 1, 2)
+    matrices.Y[:] = matrices.T[:] = 1.25
+    assert matrices.evaluate(kernel, parameters=PARAMETERS.get(kernel, (0, 0, 0))) == (0, 0)
+    assert not matrices.D.any()
+
+
+def test_log_cosh_is_exact_where_it_is_small(isa, dtype):
+    for e in (1e-12, 1e-5, 0.01, 0.9, 1.1, 30.0):
+        matrices = Matrices(isa, dtype, 1, 1, 1)
+        matrices.Y[0, 0] = e
+        exact = float(log_cosh(matrices.Y[0, 0].astype(np.longdouble)))
+        total, _ = matrices.evaluate("log_cosh")
+        np.testing.assert_allclose(total, exact, rtol=10 * np.finfo(dtype).eps)
+
+
+def test_binary_focal_is_exact_where_it_saturates(isa, dtype):
+    for z, t in ((20.0, 1.0), (-20.0, 0.0), (30.0, 0.0), (-30.0, 1.0)):
+        matrices = Matrices(isa, dtype, 1, 1, 1)
+        matrices.Y[0, 0], matrices.T[0, 0] = z, t
+        total, _ = matrices.evaluate("binary_focal", parameters=(GAMMA, ONES, ZEROS))
+        value, slope = focal(np.longdouble(z), np.longdouble(t))
+        np.testing.assert_allclose(total, float(value), rtol=200 * np.finfo(dtype).eps)
+        np.testing.assert_allclose(matrices.D[0, 0], float(slope), rtol=200 * np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("logits", [200.0, -200.0, 1e30])
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
+def test_focal_losses_stay_finite(isa, dtype, logits, gamma):
+    for target in (0.0, 1.0):
+        matrices = Matrices(isa, dtype, 1, 1, 3)
+        matrices.Y[0, :3], matrices.T[0, :3] = (logits, 0, 1), (target, 1 - target, 0)
+        for kernel in ("binary_focal", "categorical_focal"):
+            total, _ = matrices.evaluate(kernel, parameters=(gamma, 1, 1))
+            assert np.isfinite(total)
+            assert np.isfinite(matrices.D).all()
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(
+    "kernel", ["categorical_crossentropy", "kl_divergence", "categorical_focal"]
+)
+def test_categorical(isa, dtype, kernel, weighted, rng):
+    eps = np.finfo(dtype).eps
+    for n in (2, 10, 33):
+        m = 20
+        matrices = Matrices(isa, dtype, m, 1, n)
+        matrices.Y[:, :n] = rng.standard_normal((m, n)) * 3
+        matrices.T[:, :n] = rng.dirichlet(np.ones(n), m) * (rng.random((m, n)) > 0.2)
+        matrices.weights[:m] = rng.random(m)
+        z, t = (a[:, :n].astype(np.longdouble) for a in (matrices.Y, matrices.T))
+        log_p = z - z.max(1, keepdims=True)
+        log_p = log_p - np.log(np.exp(log_p).sum(1, keepdims=True))
+        p = np.exp(log_p)
+        if kernel == "categorical_focal":
+            values = -ONES * t * (1 - p) ** GAMMA * log_p
+            h = ONES * t * (1 - p) ** GAMMA * (GAMMA * p * log_p / (1 - p) - 1)
+            slopes = h - p * h.sum(1, keepdims=True)
+        else:
+            values, slopes = -t * log_p, p * t.sum(1, keepdims=True) - t
+        if kernel == "kl_divergence":
+            values = values + t * np.log(np.where(t > 0, t, 1))
+        w = matrices.weights[:m, np.newaxis].astype(np.longdouble) if weighted else 1
+        total, correct = matrices.evaluate(
+            kernel, weighted=weighted, parameters=PARAMETERS.get(kernel, (0, 0, 0))
+        )
+        size = float((np.abs(t * log_p) * w).sum()) + m
+        assert abs(total - float((values * w).sum())) <= 40 * eps * size
+        assert np.all(np.abs(matrices.D[:, :n] - slopes * w) <= 40 * eps)
+        assert correct == np.count_nonzero(z.argmax(1) == t.argmax(1))
+        assert not matrices.D[:, n:].any()
+
+
+@pytest.mark.skipif(len(FUSED_ISAS) < 2, reason=f"one instruction set with FMA here: {FUSED_ISAS}")
+@pytest.mark.parametrize("layout", ["samples", "features"])
+@pytest.mark.parametrize("kernel", POINTWISE_KERNELS)
+def test_instruction_sets_give_the_same_bits(dtype, kernel, layout):
+    results = []
+    for isa in FUSED_ISAS:
+        rng = np.random.default_rng(4)
+        matrices, *_ = filled(isa, dtype, kernel, 130, 13, rng, layout == "features")
+        for weighted in (False, True):
+            score = matrices.evaluate(
+                kernel, weighted=weighted, parameters=PARAMETERS.get(kernel, (0, 0, 0))
+            )
+            results.append((score, matrices.D.copy()))
+    half = len(results) // len(FUSED_ISAS)
+    for got, expected in zip(results[half:], results[:half], strict=True):
+        assert got[0] == expected[0]
+        np.testing.assert_array_equal(got[1], expected[1])
+
+
+def test_rescale(isa, dtype):
+    x = zeros((48,), dtype)
+    x[:] = np.arange(48)
+    rescale(isa, x, 0.5, 0.25)
+    np.testing.assert_array_equal(x, np.arange(48) * 0.5 + 0.25)
+
+
+@pytest.mark.parametrize("kind", ACTIVATIONS)
+def test_through_output(isa, dtype, kind, rng):
+    matrices = Matrices(isa, dtype, 7, 1, 5, act=kind, slope=SLOPE)
+    matrices.Y[:, :5] = rng.dirichlet(np.ones(5), 7)
+    matrices.S[:, :5], matrices.D[:, :5] = rng.random((7, 5)), rng.standard_normal((7, 5))
+    matrices.Y[:, 5:] = matrices.S[:, 5:] = 0 if kind == "softmax" else 0.5
+    y, s, g = (a[:, :5].astype(np.longdouble) for a in (matrices.Y, matrices.S, matrices.D))
+    if kind == "softmax":
+        expected = y * (g - (g * y).sum(1, keepdims=True))
+    else:
+        expected = g * derivative(kind, s if kind in SLOPED else y)
+    matrices.through_output()
+    eps = np.finfo(dtype).eps
+    np.testing.assert_allclose(
+        matrices.D[:, :5].astype(float), expected.astype(float), atol=30 * eps
+    )
+    assert not matrices.D[:, 5:].any()
