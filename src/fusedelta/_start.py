@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import os.path  # and not pathlib, which takes longer to import than all the rest
 import sys
-from pathlib import Path
 
 
 def is_command() -> bool:
     """Whether this process is the command, ``fusedelta`` or ``python -m fusedelta``."""
     if sys.argv[:1] == ["-m"]:  # Python is still looking for the module to run
         return not {"fusedelta", "-mfusedelta"}.isdisjoint(sys.orig_argv)
-    return bool(sys.argv) and Path(sys.argv[0]).stem == "fusedelta"
+    return bool(sys.argv) and os.path.splitext(os.path.basename(sys.argv[0]))[0] == "fusedelta"
 
 
 try:

@@ -25,7 +25,6 @@ from __future__ import annotations
 import math
 import os
 import sys
-from pathlib import Path
 from typing import Any
 
 from fusedelta import _threads
@@ -33,7 +32,7 @@ from fusedelta import _threads
 __all__ = ["available"]
 
 #: What a container may use of its processors a period of time: both in microseconds, or "max".
-QUOTA = Path("/sys/fs/cgroup/cpu.max")
+QUOTA = "/sys/fs/cgroup/cpu.max"
 
 
 def available() -> int:
@@ -63,7 +62,8 @@ def _processors() -> int:
 
 def _quota() -> int | None:
     try:
-        quota, period = QUOTA.read_text(encoding="ascii").split()
+        with open(QUOTA, encoding="ascii") as file:
+            quota, period = file.read().split()
         return max(1, math.ceil(int(quota) / int(period)))
     except (OSError, ValueError):  # no Linux, no quota
         return None
@@ -87,7 +87,7 @@ def _tell_threadpoolctl() -> None:
         """Stands for the compiled module of that file name; its figure is the process's limit."""
 
         user_api = internal_api = "fusedelta"
-        filename_prefixes = (Path(_threads.__file__).name,)
+        filename_prefixes = (os.path.basename(_threads.__file__),)
 
         def get_num_threads(self) -> int:
             return _threads.limit()

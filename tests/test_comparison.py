@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 import fusedelta as fd
-from fusedelta import compare as compare_function
 from fusedelta import network, reference
 
 X = np.random.default_rng(0).normal(size=(20, 3))
@@ -101,7 +100,7 @@ def test_without_steps_it_takes_about_as_long_for_both():
 )
 def test_refused_arguments(arguments, error, message):
     with pytest.raises(error, match=message):
-        compare_function(build(), X, Y, **arguments)
+        fd.compare(build(), X, Y, **arguments)
 
 
 def test_refused_data():
