@@ -39,7 +39,7 @@ def data(m, labels=False):
 # ---- the same bits -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("m", [2, 3, 256, 257, 1500])
+@pytest.mark.parametrize("m", [1, 2, 3, 256, 257, 1500])
 def test_predictions_are_the_same(eager, isa, dtype, m):
     X, _ = data(m)
     expected = build(1, dtype).predict(X)
@@ -57,7 +57,7 @@ def test_evaluations_are_the_same(eager, isa, dtype, loss, m):
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=str)
-@pytest.mark.parametrize("batch_size", [2, 7, 64, None])
+@pytest.mark.parametrize("batch_size", [1, 2, 7, 64, 149, None])
 def test_training_is_the_same(eager, isa, dtype, optimizer, batch_size):
     X, y = data(150)
     results = []

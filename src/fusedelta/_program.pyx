@@ -376,7 +376,7 @@ cdef class Program:
         """Shared by threads that there is memory for."""
         cdef team_step step
         cdef share_t share = share_t(m, 0, m, self.panels)
-        if threads == 1:
+        if threads == 1 or m == 1:
             self.forward_share(&share)
         else:
             step.program, step.m, step.score = <void *> self, m, NULL
@@ -461,7 +461,7 @@ cdef class Program:
             if self.tensors.penalized:
                 self.add_penalties(m, score)
         alpha, beta = self.alpha(m, rule.rate), rule.beta
-        if self.shares > 1:
+        if self.shares > 1 and m > 1:  # the kernels of a single sample are not to be shared
             threads = min(self.shares, self.threads_for(self.flops * m))
             if threads > 1:
                 step.program, step.m, step.score = <void *> self, m, score
