@@ -42,8 +42,9 @@
  *                 from noise, the row's number, sample and feature alone. All of the share's samples, as the two above;
  *                 X aligned, n = k; Dx is padded with zeros. So are those below.
  * batch_statistics, moving_statistics
- *                 means and 1 / sqrt(variance + epsilon) of X over m samples; moving = momentum moving + (1 - momentum)
- *                 those of the batch, unless momentum is 1. The latter takes them from `moving`.
+ *                 means, variances and 1 / sqrt(variance + epsilon) of X over m samples. The latter takes them from
+ *                 `moving`.
+ * batch_settle    moving = momentum moving + (1 - momentum) the means and variances of the batch.
  * batch_forward, batch_sums, batch_backward, batch_update
  *                 N = (X - mean) / sqrt(variance + epsilon), Y = act(gamma N + beta). The sums of D N and D over m samples;
  *                 Dx = gamma / sqrt(variance + epsilon) (D - mean(D) - N mean(D N)) * act_below'(X);
@@ -86,7 +87,8 @@
     X(activation_backward, (const struct row *, const struct share *))                                                 \
     X(dropout_forward, (const struct row *, const struct share *, const struct noise *))                               \
     X(dropout_backward, (const struct row *, const struct share *, const struct noise *))                              \
-    X(batch_statistics, (const struct row *, ptrdiff_t m, double momentum))                                            \
+    X(batch_statistics, (const struct row *, ptrdiff_t m))                                                             \
+    X(batch_settle, (const struct row *))                                                                              \
     X(moving_statistics, (const struct row *))                                                                         \
     X(batch_forward, (const struct row *, const struct share *))                                                       \
     X(batch_sums, (const struct row *, ptrdiff_t m))                                                                   \

@@ -32,12 +32,13 @@ struct share {
     void *scratch;         /* room for one panel, this thread's own: see dense.h */
 };
 
-/* What a kind of layer does. A row without parameters has no update. */
+/* What a kind of layer does. A row without parameters has no update, most have nothing to settle. */
 struct layer_ops {
     void (*forward)(const struct net *, const struct row *, const struct share *);  /* Y = act(X W + b) */
     void (*backward)(const struct net *, const struct row *, const struct share *); /* Dx = (D W^T) * act_below'(X) */
     void (*update)(const struct net *, const struct row *, const struct share *, double alpha, double beta);
                                                                 /* target = beta target + alpha X^T D */
+    void (*settle)(const struct net *, const struct row *); /* at the end of a step: what it keeps beside parameters */
 };
 
 struct row {
@@ -65,7 +66,7 @@ struct row {
     double epsilon, momentum; /* of a normalisation: */
     int scale, center;        /* whether it has a gamma and a beta */
     void *moving;             /* (2, ld): the means and variances that predictions go by, of one over batches; padding zero */
-    void *statistics;         /* (4, ld) of a batch, or (m, 2): what the way back needs */
+    void *statistics;         /* (5, ld) of a batch, or (m, 2): what the way back needs */
 };
 
 struct score {
@@ -114,8 +115,7 @@ struct conditions {
 /* What a walk over the rows is for. */
 enum stage {
     PREDICTING, /* nothing is dropped; batches are normalised by moving means */
-    DERIVING,   /* as in the next step, but nothing changes */
-    TRAINING,
+    TRAINING,   /* and gradients alone */
 };
 
 /* What the masks of dropout follow from. */

@@ -8,7 +8,8 @@
 
 #include "elementwise.h"
 
-enum { MEAN, INVERSE, SUM_DX, SUM_D }; /* rows of the statistics of a batch: the inverse is 1 / sqrt(variance + epsilon) */
+/* Rows of the statistics of a batch: the inverse is 1 / sqrt(variance + epsilon). */
+enum { MEAN, INVERSE, SUM_DX, SUM_D, VARIANCE };
 
 /* gamma (or 1) and beta (or 0), from column j on. */
 INLINE vec gamma_at(const struct row *row, ptrdiff_t j) { return row->scale ? load((const real *)row->W + j) : splat(1); }
@@ -35,9 +36,9 @@ INLINE void move_target(const struct row *row, ptrdiff_t r, ptrdiff_t j, vec sum
 
 /* ---- over a batch ---- */
 
-static void batch_statistics(const struct row *row, ptrdiff_t m, double momentum)
+static void batch_statistics(const struct row *row, ptrdiff_t m)
 {
-    const real count = (real)m, kept = (real)momentum, rest = (real)(1 - momentum);
+    const real count = (real)m;
     for (ptrdiff_t j = 0; j < row->ld; j += LANES) {
         const mask valid = lanes_below(j, row->n);
         const real *x = (const real *)row->X + j;
@@ -53,12 +54,19 @@ static void batch_statistics(const struct row *row, ptrdiff_t m, double momentum
         const vec variance = v_max(splat(0), square / count - off * off);
         mean += off;
         store(statistic(row, MEAN) + j, mean);
+        store(statistic(row, VARIANCE) + j, variance);
         store(statistic(row, INVERSE) + j, inverse(variance, row->epsilon));
-        if (momentum < 1) {
-            real *means = (real *)row->moving + j, *variances = means + row->ld;
-            store(means, v_fma(splat(kept), load(means), rest * mean));
-            store(variances, v_fma(splat(kept), load(variances), rest * variance));
-        }
+    }
+}
+
+static void batch_settle(const struct row *row)
+{
+    const vec kept = splat((real)row->momentum);
+    const real rest = (real)(1 - row->momentum);
+    real *means = row->moving, *variances = means + row->ld;
+    for (ptrdiff_t j = 0; j < row->ld; j += LANES) {
+        store(means + j, v_fma(kept, load(means + j), rest * load(statistic(row, MEAN) + j)));
+        store(variances + j, v_fma(kept, load(variances + j), rest * load(statistic(row, VARIANCE) + j)));
     }
 }
 

@@ -27,7 +27,7 @@ def check(isa, dtype, shape, kind, axis, rng):
     """Forward, backward and update, with means over an axis."""
     m, n = shape
     matrices, X, D, gamma, beta = filled(isa, dtype, m, n, rng)
-    statistics = zeros((max(4, m), matrices.Y.shape[1]), dtype)
+    statistics = zeros((max(5, m), matrices.Y.shape[1]), dtype)
     if kind == "batch":
         matrices.run_normalization("batch_statistics", statistics)
     matrices.run_normalization(f"{kind}_forward", statistics)
@@ -67,11 +67,12 @@ def test_kernels(isa, dtype, shape, kind, axis, rng):
 def test_moving_statistics(isa, dtype, rng):
     matrices, X, *_ = filled(isa, dtype, 9, 5, rng)
     statistics, moving = (
-        zeros((4, matrices.Y.shape[1]), dtype),
+        zeros((5, matrices.Y.shape[1]), dtype),
         zeros((2, matrices.Y.shape[1]), dtype),
     )
     moving[0, :5], moving[1, :5] = 2, 3
-    matrices.run_normalization("batch_statistics", statistics, moving, momentum=0.75)
+    matrices.run_normalization("batch_statistics", statistics)
+    matrices.run_normalization("batch_settle", statistics, moving, momentum=0.75)
     assert_within(moving[0, :5], 1.5 + 0.25 * X.mean(0), 2, 9)
     assert_within(moving[1, :5], 2.25 + 0.25 * X.var(0), 3, 9)
     assert_padding_zero(moving[:, 5:])
@@ -86,7 +87,7 @@ def test_a_large_mean_costs_no_digits(isa):
     rng = np.random.default_rng(1)
     matrices, *_ = filled(isa, "float32", 1000, 16, rng)
     matrices.X[:, :16] = 4096 + rng.integers(-8, 8, (1000, 16)) / 8
-    statistics = zeros((4, 16), "float32")
+    statistics = zeros((5, 16), "float32")
     matrices.run_normalization("batch_statistics", statistics)
     X = matrices.X[:, :16].astype(np.longdouble)
     np.testing.assert_allclose(statistics[0], X.mean(0).astype(float), rtol=1e-7)
@@ -101,7 +102,7 @@ def test_instruction_sets_give_the_same_bits(dtype, kind):
         results = []
         for isa in FUSED_ISAS:
             matrices, *_ = filled(isa, dtype, *shape, np.random.default_rng(3), "tanh")
-            statistics = zeros((max(4, shape[0]), matrices.Y.shape[1]), dtype)
+            statistics = zeros((max(5, shape[0]), matrices.Y.shape[1]), dtype)
             passes = ("statistics", "forward", "sums", "backward", "update")
             for each in passes if kind == "batch" else passes[1::2] + passes[4:]:
                 matrices.run_normalization(f"{kind}_{each}", statistics)
@@ -157,6 +158,30 @@ def test_moving_averages_follow_the_batches_and_nothing_else_moves_them(sequenti
     mean, variance = net.non_trainable_weights
     np.testing.assert_allclose(mean, 0.1 * H.mean(0), atol=1e-6)
     np.testing.assert_allclose(variance, 0.9 + 0.1 * H.var(0), rtol=1e-6)
+
+
+def test_gradients_leave_averages_alone_even_where_a_variance_overflows(sequential):
+    net = build(sequential, [fd.BatchNormalization(), fd.Dense(1)])
+    with np.errstate(all="ignore"):
+        net.gradients([[1e30, 1, 1], [-1e30, 2, 2]], [0, 1])
+        fd.gradient_check(net, [[1e30, 1, 1], [-1e30, 2, 2]], [0, 1])
+    assert [w.tolist() for w in net.non_trainable_weights] == [[0] * 3, [1] * 3]
+
+
+def test_a_diverging_fit_brings_the_averages_back(sequential):
+    X, y = np.array([[1.0, 2, 3], [3, 1, 2], [2, 3, 1]]), np.array([1.0, 2, 3])
+    wild = np.where(X == 1, 1e30, X)  # its variance is infinite
+    for run in (
+        lambda net: net.fit(wild, y, 2, 3, verbose=0),
+        lambda net: net.fit([(X, y), (wild, y)], epochs=2, verbose=0),
+    ):
+        net = build(sequential, [fd.BatchNormalization(), fd.Dense(1)])
+        net.fit(X, y, verbose=0)
+        before = net.get_weights()
+        with pytest.warns(fd.DivergenceWarning), np.errstate(all="ignore"):
+            run(net)
+        for got, expected in zip(net.get_weights(), before, strict=True):
+            np.testing.assert_array_equal(got, expected)
 
 
 def test_predictions_use_moving_averages(sequential):

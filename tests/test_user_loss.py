@@ -16,9 +16,9 @@ def squared(y_true, y_pred):
     return (e * e).mean(), 2 * e / e.size
 
 
-def build(sequential, loss=squared, output="linear", optimizer=None, **settings):
+def build(sequential, loss=squared, output="linear", optimizer=None, middle=(), **settings):
     settings = {"input_shape": (4,), "dtype": "float64", "seed": 3, **settings}
-    layers = [fd.Dense(6, "tanh"), fd.Dense(3, output)]
+    layers = [fd.Dense(6, "tanh"), *middle, fd.Dense(3, output)]
     return sequential(layers, loss, optimizer or fd.SGD(0.1), **settings)
 
 
@@ -99,15 +99,19 @@ class Failing:
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=str)
 @pytest.mark.parametrize("error", [ZeroDivisionError("mine"), KeyboardInterrupt("stop")])
 def test_an_exception_ends_a_fit_after_a_whole_step(sequential, optimizer, error, data):
+    """With all that a step moves: weights, moving averages, moments, the count of the masks."""
     X, y = data
-    net = build(sequential, Failing(4, error), optimizer=optimizer)
+    middle = [fd.BatchNormalization(), fd.Dropout(0.25)]
+    net = build(sequential, Failing(4, error), optimizer=optimizer, middle=middle)
     with pytest.raises(type(error), match=str(error)):
         net.fit(X, y, 2, 8, shuffle=False, verbose=0)  # 3 steps an epoch
-    other = build(sequential, optimizer=optimizer)
+    other = build(sequential, optimizer=optimizer, middle=middle)
     other.fit(X, y, 1, 8, shuffle=False, verbose=0)
-    np.testing.assert_array_equal(net.params, other.params)
+    for got, wanted in zip(net.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_array_equal(got, wanted)
     state, expected = net.optimizer_state, other.optimizer_state
     assert state["steps"] == expected["steps"]
+    assert net.dropout_state == other.dropout_state
     for got, wanted in zip(pieces(state), pieces(expected), strict=True):
         np.testing.assert_array_equal(got, wanted)
     net.fit(X, y, 1, 8, verbose=0)  # and goes on
@@ -118,12 +122,14 @@ def pieces(state):
 
 
 def test_an_exception_ends_the_other_calls(sequential, data):
-    for call in ("train_step", "evaluate", "gradients"):
-        net = build(sequential, Failing(1, ZeroDivisionError("mine")))
-        before = net.params.copy()
+    for call in ("train_step", "evaluate", "gradients", "partial_fit"):
+        error = ZeroDivisionError("mine")
+        net = build(sequential, Failing(1, error), middle=[fd.BatchNormalization()])
+        before = net.get_weights()
         with pytest.raises(ZeroDivisionError, match="mine"):
             getattr(net, call)(*data)
-        np.testing.assert_array_equal(net.params, before)
+        for got, expected in zip(net.get_weights(), before, strict=True):
+            np.testing.assert_array_equal(got, expected)
         getattr(net, call)(*data)
 
 

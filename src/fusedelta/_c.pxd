@@ -29,7 +29,6 @@ cdef extern from "net.h" nogil:
 
     ctypedef enum stage_t "enum stage":
         PREDICTING
-        DERIVING
         TRAINING
 
     ctypedef struct noise_t "struct noise":
@@ -52,6 +51,7 @@ cdef extern from "net.h" nogil:
         void (*forward)(const net_t *, const row_t *, const share_t *) noexcept nogil
         void (*backward)(const net_t *, const row_t *, const share_t *) noexcept nogil
         void (*update)(const net_t *, const row_t *, const share_t *, double alpha, double beta) noexcept nogil
+        void (*settle)(const net_t *, const row_t *) noexcept nogil
 
     ctypedef struct row_t "struct row":
         const layer_ops_t *ops
@@ -177,7 +177,8 @@ cdef extern from "kernels.h" nogil:
         void (*activation_backward)(const row_t *, const share_t *) noexcept nogil
         void (*dropout_forward)(const row_t *, const share_t *, const noise_t *) noexcept nogil
         void (*dropout_backward)(const row_t *, const share_t *, const noise_t *) noexcept nogil
-        void (*batch_statistics)(const row_t *, ptrdiff_t m, double momentum) noexcept nogil
+        void (*batch_statistics)(const row_t *, ptrdiff_t m) noexcept nogil
+        void (*batch_settle)(const row_t *) noexcept nogil
         void (*moving_statistics)(const row_t *) noexcept nogil
         void (*batch_forward)(const row_t *, const share_t *) noexcept nogil
         void (*batch_sums)(const row_t *, ptrdiff_t m) noexcept nogil

@@ -37,7 +37,7 @@ cdef void update(const net_t *net, const row_t *row, const share_t *share, doubl
         net.cpu.dense_update(row, share, alpha, beta)
 
 
-cdef layer_ops_t dense_ops = layer_ops_t(forward=forward, backward=backward, update=update)
+cdef layer_ops_t dense_ops = layer_ops_t(forward=forward, backward=backward, update=update, settle=NULL)
 
 
 cdef void narrow_forward(const net_t *net, const row_t *row, const share_t *share) noexcept nogil:
@@ -54,5 +54,5 @@ cdef void narrow_update(const net_t *net, const row_t *row, const share_t *share
 
 
 cdef layer_ops_t narrow_dense_ops = layer_ops_t(
-    forward=narrow_forward, backward=narrow_backward, update=narrow_update
+    forward=narrow_forward, backward=narrow_backward, update=narrow_update, settle=NULL
 )

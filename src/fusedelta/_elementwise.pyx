@@ -20,14 +20,18 @@ cdef void activation_backward(const net_t *net, const row_t *row, const share_t 
     net.cpu.activation_backward(row, share)
 
 
-cdef layer_ops_t activation_ops = layer_ops_t(forward=activation_forward, backward=activation_backward, update=NULL)
+cdef layer_ops_t activation_ops = layer_ops_t(
+    forward=activation_forward, backward=activation_backward, update=NULL, settle=NULL
+)
 
 
 cdef void fork_forward(const net_t *net, const row_t *row, const share_t *share) noexcept nogil:
     pass  # Y and X are one matrix
 
 
-cdef layer_ops_t fork_ops = layer_ops_t(forward=fork_forward, backward=activation_backward, update=NULL)
+cdef layer_ops_t fork_ops = layer_ops_t(
+    forward=fork_forward, backward=activation_backward, update=NULL, settle=NULL
+)
 
 
 cdef void dropout_forward(const net_t *net, const row_t *row, const share_t *share) noexcept nogil:
@@ -41,4 +45,6 @@ cdef void dropout_backward(const net_t *net, const row_t *row, const share_t *sh
     net.cpu.dropout_backward(row, share, &net.noise)
 
 
-cdef layer_ops_t dropout_ops = layer_ops_t(forward=dropout_forward, backward=dropout_backward, update=NULL)
+cdef layer_ops_t dropout_ops = layer_ops_t(
+    forward=dropout_forward, backward=dropout_backward, update=NULL, settle=NULL
+)

@@ -257,12 +257,12 @@ cdef class Matrices:
         self.row.statistics, self.row.moving = np.PyArray_DATA(statistics), NULL
         if moving is not None:
             self.row.moving = np.PyArray_DATA(moving)
-        self.row.epsilon, self.row.scale, self.row.center = epsilon, scale, center
+        self.row.epsilon, self.row.momentum, self.row.scale, self.row.center = epsilon, momentum, scale, center
         self.share.first, self.share.last = 0, self.m
         with nogil:
             for _ in range(times):
                 if kind == 0:
-                    self.cpu.batch_statistics(&self.row, self.m, momentum)
+                    self.cpu.batch_statistics(&self.row, self.m)
                 elif kind == 1:
                     self.cpu.moving_statistics(&self.row)
                 elif kind == 2:
@@ -277,8 +277,10 @@ cdef class Matrices:
                     self.cpu.layer_forward(&self.row, &self.share)
                 elif kind == 7:
                     self.cpu.layer_backward(&self.row, &self.share)
-                else:
+                elif kind == 8:
                     self.cpu.layer_update(&self.row, &weights, alpha, beta)
+                else:
+                    self.cpu.batch_settle(&self.row)
 
     def evaluate(self, str kernel, bint labels=False, ptrdiff_t times=1, bint weighted=False, parameters=(0, 0, 0)):
         """Run a loss on Y and T, or on Y and the labels; returns the sum and the count of right answers."""
@@ -335,7 +337,7 @@ LAYER_KERNELS = [
 STEP_KERNELS = ["online_step", "narrow_step"]
 NORMALIZE_KERNELS = [
     "batch_statistics", "moving_statistics", "batch_forward", "batch_sums", "batch_backward", "batch_update",
-    "layer_forward", "layer_backward", "layer_update",
+    "layer_forward", "layer_backward", "layer_update", "batch_settle",
 ]
 FINISH_KERNELS = [
     f"{rule}_finish" for rule in (

@@ -10,7 +10,7 @@ from libc.string cimport memcpy
 cimport numpy as np
 
 from fusedelta._c cimport (
-    BLOCK_BYTES, DERIVING, NARROW, PREDICTING, TRAINING, busy_release, busy_take, row_t, score_t,
+    BLOCK_BYTES, NARROW, PREDICTING, TRAINING, busy_release, busy_take, row_t, score_t,
 )
 from fusedelta._optimizers cimport Optimizer
 from fusedelta._program cimport Program, data_set
@@ -248,7 +248,7 @@ cdef class Net:
         self.training = program.user is not None
         try:
             program.reserve(data.m, False, 1)
-            program.begin(DERIVING, program.logits)
+            program.begin(TRAINING, program.logits)
             if wanted:
                 program.aim(np.PyArray_BYTES(block) - np.PyArray_BYTES(self.params))
             with nogil:

@@ -6,18 +6,18 @@ With N the normalised X, means over the one or the other:
     backward   Dx = (G - mean(G) - N mean(G N)) / sqrt(variance + epsilon) * act_below'(X), G = gamma D
     update     gamma from the sum of D N over the samples, beta from that of D
 
-Predictions normalise batches by moving means and variances. A batch normalisation needs whole batches, so networks with
+Predictions normalise batches by moving means and variances, which move at the end of a step. A batch normalisation needs whole batches, so networks with
 one train on one thread.
 """
 
-from fusedelta._c cimport PREDICTING, TRAINING, layer_ops_t, net_t, row_t, share_t
+from fusedelta._c cimport PREDICTING, layer_ops_t, net_t, row_t, share_t
 
 
 cdef void batch_forward(const net_t *net, const row_t *row, const share_t *share) noexcept nogil:
     if net.stage == PREDICTING:
         net.cpu.moving_statistics(row)
     else:
-        net.cpu.batch_statistics(row, share.m, row.momentum if net.stage == TRAINING else 1)
+        net.cpu.batch_statistics(row, share.m)
     net.cpu.batch_forward(row, share)
 
 
@@ -33,7 +33,13 @@ cdef void batch_update(const net_t *net, const row_t *row, const share_t *share,
     net.cpu.batch_update(row, share, alpha, beta)
 
 
-cdef layer_ops_t batch_ops = layer_ops_t(forward=batch_forward, backward=batch_backward, update=batch_update)
+cdef void batch_settle(const net_t *net, const row_t *row) noexcept nogil:
+    net.cpu.batch_settle(row)
+
+
+cdef layer_ops_t batch_ops = layer_ops_t(
+    forward=batch_forward, backward=batch_backward, update=batch_update, settle=batch_settle
+)
 
 
 cdef void layer_forward(const net_t *net, const row_t *row, const share_t *share) noexcept nogil:
@@ -49,4 +55,6 @@ cdef void layer_update(const net_t *net, const row_t *row, const share_t *share,
     net.cpu.layer_update(row, share, alpha, beta)
 
 
-cdef layer_ops_t layer_ops = layer_ops_t(forward=layer_forward, backward=layer_backward, update=layer_update)
+cdef layer_ops_t layer_ops = layer_ops_t(
+    forward=layer_forward, backward=layer_backward, update=layer_update, settle=NULL
+)

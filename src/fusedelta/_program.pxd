@@ -54,6 +54,7 @@ cdef class Program:
     cdef list kinds              # of the rows, as layers name them
     cdef list partners           # of each row the index of its fork or addition, or -1
     cdef bint drops              # some are dropout
+    cdef bint averages           # some keep moving averages
     cdef bint padded             # the first row wants whole blocks
     cdef bint logits             # the loss wants the last row before its activation
     cdef bint sparse             # targets are labels
@@ -106,6 +107,7 @@ cdef class Program:
     cdef void backward(self, ptrdiff_t m, double rate, double beta) noexcept nogil
     cdef void step(self, ptrdiff_t m, score_t *score) noexcept nogil
     cdef void step_of_user(self, ptrdiff_t m, score_t *score) noexcept nogil
+    cdef void settle(self) noexcept nogil
     cdef int check(self) except -1
     cdef double loss(self, const score_t *score, ptrdiff_t m) noexcept nogil
     cdef double accuracy(self, const score_t *score, ptrdiff_t m) noexcept nogil

@@ -85,8 +85,9 @@ cdef class Program:
         cdef ptrdiff_t i, last = len(rows) - 1
         self.kinds = [row.kind for row in rows]
         self.partners = [row.partner for row in rows]
+        self.drops, self.averages = "dropout" in self.kinds, "batch_normalization" in self.kinds
         self.narrow, self.shares = narrow, 1
-        self.threads = 1 if narrow or "batch_normalization" in self.kinds else n_threads
+        self.threads = 1 if narrow or self.averages else n_threads
         self.team = team_new(self.threads)
         self.itemsize = np.PyArray_ITEMSIZE(params)
         self.net.cpu = current_kernels(self.itemsize)
@@ -100,7 +101,6 @@ cdef class Program:
                 self.net.rows[i].ldx = self.net.rows[i - 1].ld
                 self.net.rows[i].act_below = self.net.rows[i - 1].act
         self.dense, self.padded = set(self.kinds) == {"dense"}, self.kinds[0] != "dense"
-        self.drops = "dropout" in self.kinds
         if self.padded:
             self.net.rows[0].ldx = self.net.rows[0].ld
         self.k, self.n = self.net.rows[0].k, self.net.rows[last].n
@@ -220,7 +220,7 @@ cdef class Program:
 
     cdef ptrdiff_t statistics_bytes(self, ptrdiff_t i, ptrdiff_t m) noexcept:
         if self.kinds[i] == "batch_normalization":
-            return 4 * self.net.rows[i].ld * self.itemsize
+            return 5 * self.net.rows[i].ld * self.itemsize
         return round_up(2 * m * self.itemsize) if self.kinds[i] == "layer_normalization" else 0
 
     cdef ptrdiff_t lay_out_narrow(self, char *memory, ptrdiff_t m) noexcept:
@@ -466,7 +466,7 @@ cdef class Program:
             if threads > 1:
                 step.program, step.m, step.score = <void *> self, m, score
                 team_run(self.team, threads, run_share, &step)
-                self.net.noise.step += self.drops
+                self.settle()
                 return
         if self.narrow:
             self.net.loss.n = m
@@ -477,7 +477,7 @@ cdef class Program:
             self.forward(m, 1)
             self.score(m, score)
             self.backward(m, rule.rate, beta)
-            self.net.noise.step += self.drops
+            self.settle()
         if self.net.finish != NULL:
             self.net.finish(&self.net, 0, 1)
 
@@ -493,9 +493,19 @@ cdef class Program:
             if self.tensors.penalized:
                 self.add_penalties(m, score)
         self.backward(m, rule.rate, rule.beta)
-        self.net.noise.step += self.drops
+        self.settle()
         if self.net.finish != NULL:
             self.net.finish(&self.net, 0, 1)
+
+    cdef void settle(self) noexcept nogil:
+        """What a whole step moves beside the parameters."""
+        cdef ptrdiff_t i
+        cdef const row_t *rows = self.net.rows
+        self.net.noise.step += self.drops
+        if self.averages:
+            for i in range(self.net.n_rows):
+                if rows[i].ops.settle != NULL:
+                    rows[i].ops.settle(&self.net, &rows[i])
 
     cdef int check(self) except -1:
         """Raise what the user's loss raised."""

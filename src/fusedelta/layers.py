@@ -192,11 +192,11 @@ class Dropout(Layer):
     ``Y = X * mask / (1 - rate)``, with a mask of zeros and ones, each zero with probability `rate`
     ("inverted" dropout, as in Keras); ``Y = X`` in `predict` and `evaluate`.
 
-    Every step draws a new mask, by a generator without a state of its own: each value follows from
-    the network's seed, the layer, the number of the step, the sample's place in the batch and the
-    feature. So the same seed drops the same values with any number of threads, on any processor, in
-    either dtype and in the NumPy twin, and a mask is computed again on the way back: it takes no
-    memory. ``net.dropout_state`` counts the steps; copies and files keep it. `gradients` and
+    Every step draws a new mask (where gradients are accumulated, each batch of an update does), by
+    a generator without a state of its own: each value follows from the network's seed, the layer,
+    the number of the step, the sample's place in the batch and the feature. So the same seed drops
+    the same values with any number of threads, on any processor, in either dtype and in the NumPy
+    twin, and a mask is computed again on the way back: it takes no memory. ``net.dropout_state`` counts the steps; copies and files keep it. `gradients` and
     `gradient_check` use the mask of the step to come, and do not count.
 
     Parameters

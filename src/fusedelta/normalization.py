@@ -39,9 +39,10 @@ class BatchNormalization(Layer):
     """Normalises each feature: ``Y = gamma (X - mean) / sqrt(var + epsilon) + beta``.
 
     In training, mean and variance (the biased one) are those of the batch, and gradients flow
-    through them; each step moves two averages towards them,
+    through them; each whole step moves two averages towards them,
     ``moving = momentum * moving + (1 - momentum) * batch``, that `predict` and `evaluate` use
-    instead. These averages are in `get_weights` behind gamma and beta, as in Keras, but no
+    instead. Where gradients are accumulated, each of an update's batches is normalised by its own
+    statistics and moves the averages. These averages are in `get_weights` behind gamma and beta, as in Keras, but no
     optimiser touches them.
 
     `gradients` and `gradient_check` see the batch's statistics and move nothing. A network with

@@ -61,7 +61,9 @@ class Optimizer:
         three is given; penalties are in the gradient that is clipped, weight decay is not.
     gradient_accumulation_steps : int, optional
         So many steps make one update, with the mean of their gradients, as of one large batch.
-        Learning rates and bias corrections count updates.
+        Learning rates and bias corrections count updates. What goes by single batches stays so:
+        each has its masks of `Dropout`, and `BatchNormalization` has its figures and moves its
+        averages by each.
 
     Raises
     ------
