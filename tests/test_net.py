@@ -96,7 +96,8 @@ def test_random_networks_agree_with_numpy(isa, dtype, problem):
     rate = 1e-3 / (m * n) if loss == "half_sum_squared_error" else 1e-3
     # first steps go by the signs of gradients, so that these must not be rounding alone
     changes = {"epsilon": 1e-3} if hasattr(optimizer, "epsilon") else {}
-    rate = 1e-7 if isinstance(optimizer, fd.Lion) and dtype == "float32" else rate
+    if isinstance(optimizer, fd.Lion):  # all its steps do
+        rate = {"float64": 1e-13, "float32": 1e-7}[dtype]
     optimizer = dataclasses.replace(optimizer, learning_rate=rate, **changes)
     net, twin = (
         kind(layers, loss, optimizer, input_shape=(k,), dtype=dtype, seed=seed)

@@ -160,7 +160,7 @@ def test_an_epoch_without_batches(sequential):
         (3, {}, TypeError, "y: expected real numbers, got None .*; X alone would"),
         ([], {}, ValueError, r"X: expected at least one batch \(X, y\), got none"),
         ([X], {}, TypeError, r"X: expected batches that are tuples .* as batch 1"),
-        ([(X, LABELS, X)], {}, TypeError, r"X: expected batches that are tuples \(X, y\)"),
+        ([(X, LABELS, None, X)], {}, TypeError, r"X: expected batches that are tuples \(X, y\)"),
         ([(X, LABELS + 1)], {}, ValueError, "batch 1: y: expected integer labels 0 to 3, got 4"),
         ([(X[:, :2], LABELS)], {}, ValueError, r"batch 1: X: expected shape \(samples, 3\)"),
         ([(X, LABELS)], {"batch_size": 5}, ValueError, "batch_size: expected none with batches"),

@@ -93,6 +93,18 @@ cdef class Net:
         return parts
 
     @property
+    def penalty(self):
+        """The sum of the penalties on the weights as they are."""
+        if not self.optimizer.tensors.penalized:
+            return 0.0
+        self.acquire()
+        try:
+            self.optimizer.tensors.penalties(self.program.net.cpu, 0, 1)
+            return self.optimizer.tensors.total()
+        finally:
+            self.release()
+
+    @property
     def moments(self):
         """The blocks that the optimiser keeps from step to step, live, laid out as the parameters, by name."""
         return self.optimizer.moments
@@ -368,7 +380,7 @@ cdef class Net:
         return 0
 
     def evaluate(self, X, y, weights=None):
-        """Loss and accuracy (nan for a regression) on ready arrays; nothing changes."""
+        """Loss without the penalty, and accuracy (nan for a regression), on ready arrays; nothing changes."""
         cdef score_t score = score_t(0, 0)
         cdef data_set data = self.data(X, y, weights)
         cdef ptrdiff_t first = 0, at, m
@@ -390,8 +402,6 @@ cdef class Net:
                         at += PREDICT_ROWS
                     first += m
                     look_for_signals(&work, self.program.flops * m)
-                if self.optimizer.tensors.penalized:
-                    self.program.add_penalties(data.m, &score)
             self.program.check()
         finally:
             self.training = False

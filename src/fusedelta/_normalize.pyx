@@ -6,8 +6,8 @@ With N the normalised X, means over the one or the other:
     backward   Dx = (G - mean(G) - N mean(G N)) / sqrt(variance + epsilon) * act_below'(X), G = gamma D
     update     gamma from the sum of D N over the samples, beta from that of D
 
-Predictions normalise batches by moving means and variances, which move at the end of a step. A batch normalisation needs whole batches, so networks with
-one train on one thread.
+Predictions normalise batches by moving means and variances, which move at the end of a step. A batch normalisation
+needs whole batches, so networks with one train on one thread.
 """
 
 from fusedelta._c cimport PREDICTING, layer_ops_t, net_t, row_t, share_t

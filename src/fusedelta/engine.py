@@ -59,6 +59,10 @@ class Engine(Protocol):
     def memory(self) -> dict[str, int]:
         """Bytes held beside the parameters, by part."""
 
+    @property
+    def penalty(self) -> float:
+        """The sum of the penalties on the weights as they are, a part of every loss to train on."""
+
     def train(
         self,
         X: np.ndarray,
@@ -85,7 +89,7 @@ class Engine(Protocol):
     def evaluate(
         self, X: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None
     ) -> tuple[float, float]:
-        """Loss and accuracy (nan for a regression) on ready arrays."""
+        """Loss without the `penalty`, and accuracy (nan for a regression), on ready arrays."""
 
     def gradients(
         self,

@@ -196,7 +196,8 @@ class Dropout(Layer):
     a generator without a state of its own: each value follows from the network's seed, the layer,
     the number of the step, the sample's place in the batch and the feature. So the same seed drops
     the same values with any number of threads, on any processor, in either dtype and in the NumPy
-    twin, and a mask is computed again on the way back: it takes no memory. ``net.dropout_state`` counts the steps; copies and files keep it. `gradients` and
+    twin, and a mask is computed again on the way back: it takes no memory.
+    ``net.dropout_state`` counts the steps; copies and files keep it. `gradients` and
     `gradient_check` use the mask of the step to come, and do not count.
 
     Parameters

@@ -94,7 +94,7 @@ class Sequential(Assembly):
 
         Parameters
         ----------
-        X : array_like of shape (m, k), or iterable of batches (X, y)
+        X : array_like of shape (m, k), or iterable of batches (X, y) or (X, y, sample_weight)
             Also larger than memory: `fusedelta.sources` tells how data on disk and generators are
             read.
         y : array_like of shape (m, n), (m,) where n is 1, or (m,) integer labels
@@ -110,7 +110,7 @@ class Sequential(Assembly):
         validation_split : float, default 0.0
             The part of the samples, the last ones, that is not trained on but measured after each
             epoch; in 0 <= validation_split < 1.
-        validation_data : tuple (X, y), optional
+        validation_data : tuple (X, y) or (X, y, sample_weight), optional
             Other data to measure after each epoch.
         steps_per_epoch : int, optional
             With batches: how many are an epoch; by default all there are.
@@ -124,11 +124,12 @@ class Sequential(Assembly):
             Weights of the samples, finite and not negative. A sample's part of the loss and of the
             gradient is multiplied by its weight; what is divided by stays the number of samples, as
             in Keras, so that doubled weights double both. Samples that `validation_split` holds out
-            have theirs, too.
+            have theirs, too. Also on disk, where X is. Batches bring their own.
         class_weight : dict or "balanced", optional
             Weight of each class in the training, by its number (0 and 1 for one sigmoid output); a
             class that is missing has 1. ``"balanced"`` gives class c ``m / (classes * count(c))``,
-            as in scikit-learn. It multiplies `sample_weight`.
+            as in scikit-learn; not with batches, because it takes all labels. It multiplies
+            `sample_weight`.
 
         Returns
         -------
@@ -183,12 +184,19 @@ class Sequential(Assembly):
         with profiling.profile(self) if wanted else nullcontext() as self.profile_:
             yield
 
-    def partial_fit(self, X: ArrayLike, y: ArrayLike, *, batch_size: int | None = None) -> Self:
+    def partial_fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        *,
+        batch_size: int | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
         """Go on training with one pass over data that have come, in the order that they have.
 
         Parameters
         ----------
-        X, y, batch_size
+        X, y, batch_size, sample_weight
             As for `fit`.
 
         Returns
@@ -196,7 +204,7 @@ class Sequential(Assembly):
         self : Sequential
             `history` has the figures.
         """
-        self.fit(X, y, 1, batch_size, shuffle=False, verbose=0)
+        self.fit(X, y, 1, batch_size, shuffle=False, verbose=0, sample_weight=sample_weight)
         return self
 
     def train_step(

@@ -42,8 +42,8 @@ class BatchNormalization(Layer):
     through them; each whole step moves two averages towards them,
     ``moving = momentum * moving + (1 - momentum) * batch``, that `predict` and `evaluate` use
     instead. Where gradients are accumulated, each of an update's batches is normalised by its own
-    statistics and moves the averages. These averages are in `get_weights` behind gamma and beta, as in Keras, but no
-    optimiser touches them.
+    statistics and moves the averages. They are in `get_weights` behind gamma and beta, as in Keras,
+    but no optimiser touches them.
 
     `gradients` and `gradient_check` see the batch's statistics and move nothing. A network with
     this layer trains on one thread, whatever its `n_threads`.

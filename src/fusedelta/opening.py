@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeAlias
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -54,16 +54,14 @@ def open_data(
     part = validation.number("validation_split", validation_split, minimum=0, below=1)
     if part and validation_data is not None:
         raise ValueError("validation_split: expected it without validation_data, got both")
-    weighted = sample_weight is not None or class_weight is not None
-    if weighted and (y is None or is_large(X, net._prepare)):
-        _refuse_weights("sample_weight" if sample_weight is not None else "class_weight")
+    weights = sample_weight, class_weight
     if y is None:
-        data = _open_batches(net, X, epochs, batch_size, steps_per_epoch, part)
+        data = _open_batches(net, X, epochs, batch_size, steps_per_epoch, part, *weights)
     else:
         if steps_per_epoch is not None:
             raise ValueError("steps_per_epoch: expected it only with batches, got it with y")
         rng = net._rng_shuffle if shuffle else None
-        data = _open_arrays(net, X, y, batch_size, rng, part, sample_weight, class_weight)
+        data = _open_arrays(net, X, y, batch_size, rng, part, *weights)
     if validation_data is None:
         return data
     held_out = _given(net._preparation(data.n_inputs), net._loss, validation_data)
@@ -80,12 +78,21 @@ def measure_on(prepare: Prepare, loss: Loss, X: Any, y: Any, sample_weight: Any 
     """
     if not is_large(X, prepare):
         X, y = prepare.pair(X, y)
-        weights = weighting.combine(prepare, y, sample_weight)
-        return lambda engine: engine.evaluate(X, y, weights)
-    if sample_weight is not None:
-        _refuse_weights("sample_weight")
-    rows = Rows(*_checked(X, y, prepare), 0, len(X), 1, None, prepare)
-    return lambda engine: rows.evaluate(engine, loss)
+        return _measure_arrays(X, y, weighting.combine(prepare, y, sample_weight))
+    X, y, sample_weight = _checked(X, y, sample_weight, prepare)
+    return _measure_rows(Rows(X, y, 0, len(X), 1, None, prepare, sample_weight), loss)
+
+
+def _measure_arrays(X: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> Measure:
+    return lambda engine: _with_penalty(engine, *engine.evaluate(X, y, weights))
+
+
+def _measure_rows(rows: Rows, loss: Loss) -> Measure:
+    return lambda engine: _with_penalty(engine, *rows.evaluate(engine, loss))
+
+
+def _with_penalty(engine: Engine, loss: float, accuracy: float) -> tuple[float, float]:
+    return loss + engine.penalty, accuracy
 
 
 def predict_in_chunks(
@@ -110,6 +117,8 @@ def _open_batches(
     batch_size: int | None,
     steps: int | None,
     part: float,
+    sample_weight: Any,
+    class_weight: Any,
 ) -> Data:
     if isinstance(batches, np.ndarray | str | bytes | dict) or not isinstance(batches, Iterable):
         raise TypeError(
@@ -122,9 +131,15 @@ def _open_batches(
             "validation_split: expected arrays with it; got batches, for which "
             "validation_data can be given"
         )
+    if sample_weight is not None:
+        raise ValueError(
+            "sample_weight: expected None with batches, which bring their own as "
+            f"(X, y, sample_weight); got {validation.shown(sample_weight)}"
+        )
     if steps is not None:
         steps = validation.integer("steps_per_epoch", steps)
-    source = Batches(batches, steps, epochs, net._prepare)
+    by_class = weighting.of_classes(net._prepare, class_weight, None)
+    source = Batches(batches, steps, epochs, net._prepare, by_class)
     return Data(source, None, source.n_inputs)
 
 
@@ -139,15 +154,16 @@ def _open_arrays(
     class_weight: Any,
 ) -> Data:
     if is_large(X, net._prepare):
-        return _open_rows(net, X, y, batch_size, rng, part)
+        return _open_rows(net, X, y, batch_size, rng, part, sample_weight, class_weight)
     X, y = net._prepare.pair(X, y)
     m = _cut(len(X), part)
     batch_size = min(batch_size or m, m)
     given = weighting.combine(net._prepare, y, sample_weight)
     first, rest = (None, None) if given is None else (given[:m], given[m:])
-    weights = weighting.combine(net._prepare, y[:m], first, class_weight)
+    by_class = weighting.of_classes(net._prepare, class_weight, [y[:m]])
+    weights = weighting.combine(net._prepare, y[:m], first, by_class)
     source = Samples(X[:m], y[:m], batch_size, rng if batch_size < m else None, weights)
-    held_out = (lambda engine: engine.evaluate(X[m:], y[m:], rest)) if part else None
+    held_out = _measure_arrays(X[m:], y[m:], rest) if part else None
     return Data(source, held_out, X.shape[1])
 
 
@@ -158,20 +174,31 @@ def _open_rows(
     batch_size: int | None,
     rng: np.random.Generator | None,
     part: float,
+    sample_weight: Any,
+    class_weight: Any,
 ) -> Data:
     if batch_size is None:
         raise ValueError(
             "batch_size: expected an integer with data on disk, which are too large for one batch"
         )
-    X, y = _checked(X, y, net._prepare)
+    X, y, weights = _checked(X, y, sample_weight, net._prepare)
     m, n_inputs = X.shape
     prepare = net._preparation(n_inputs)
     cut = _cut(m, part)
-    source = Rows(X, y, 0, cut, min(batch_size, cut), rng, prepare)
+    by_class = weighting.of_classes(prepare, class_weight, _targets(prepare, y, cut))
+    source = Rows(X, y, 0, cut, min(batch_size, cut), rng, prepare, weights, by_class)
     if not part:
         return Data(source, None, n_inputs)
-    rows = Rows(X, y, cut, m, 1, None, prepare)
-    return Data(source, lambda engine: rows.evaluate(engine, net._loss), n_inputs)
+    held_out = Rows(X, y, cut, m, 1, None, prepare, weights)
+    return Data(source, _measure_rows(held_out, net._loss), n_inputs)
+
+
+def _targets(prepare: Prepare, y: Any, m: int) -> Iterator[np.ndarray]:
+    """The first m targets of data on disk, ready, some at a time."""
+    rows = max(1, sources.CHUNK_BYTES // (8 * prepare.n_outputs))
+    for first in range(0, m, rows):
+        part = y[first : min(first + rows, m)]
+        yield prepare.targets(part, len(part))
 
 
 def is_large(X: Any, prepare: Prepare) -> bool:
@@ -181,8 +208,8 @@ def is_large(X: Any, prepare: Prepare) -> bool:
     )
 
 
-def _checked(X: Any, y: Any, prepare: Prepare) -> tuple[Any, Any]:
-    """Data on disk, of which the first row and the shapes are right."""
+def _checked(X: Any, y: Any, sample_weight: Any, prepare: Prepare) -> tuple[Any, Any, Any]:
+    """Data on disk, of which shapes and first row are right. Weights in memory are made ready."""
     y = y if sources.is_on_disk(y) else np.asarray(y)
     if len(X.shape) != 2:
         raise ValueError(f"X: expected shape (samples, features), got {X.shape}")
@@ -191,7 +218,17 @@ def _checked(X: Any, y: Any, prepare: Prepare) -> tuple[Any, Any]:
             f"y: expected as many targets as X has samples, {X.shape[0]}, got shape {y.shape}"
         )
     prepare.pair(X[:1], y[:1])
-    return X, y
+    if sample_weight is None:
+        return X, y, None
+    if not sources.is_on_disk(sample_weight):
+        return X, y, prepare.weights(sample_weight, X.shape[0])
+    if tuple(sample_weight.shape) != (X.shape[0],):
+        raise ValueError(
+            f"sample_weight: expected one weight a sample, shape ({X.shape[0]},), "
+            f"got {sample_weight.shape}"
+        )
+    prepare.weights(sample_weight[:1], 1)
+    return X, y, sample_weight
 
 
 def _cut(m: int, part: float) -> int:
@@ -204,13 +241,12 @@ def _cut(m: int, part: float) -> int:
     return cut
 
 
-def _refuse_weights(name: str) -> NoReturn:
-    raise ValueError(f"{name}: expected None with batches and with data on disk; got one")
-
-
 def _given(prepare: Prepare, loss: Loss, data: Any) -> Measure:
-    if not isinstance(data, tuple | list) or len(data) != 2:
-        raise TypeError(f"validation_data: expected a tuple (X, y), got {validation.shown(data)}")
+    if not isinstance(data, tuple | list) or len(data) not in (2, 3):
+        raise TypeError(
+            "validation_data: expected a tuple (X, y) or (X, y, sample_weight), got "
+            f"{validation.shown(data)}"
+        )
     try:
         return measure_on(prepare, loss, *data)
     except (TypeError, ValueError) as error:

@@ -97,6 +97,11 @@ class Net:
         return {"optimizer": kept, "gradient": self._gradients.nbytes}
 
     @property
+    def penalty(self) -> float:
+        """The sum of the penalties on the weights as they are."""
+        return reference_updates.penalty(self._rows, self._params)
+
+    @property
     def dropout_key(self) -> int:
         """What the masks of dropout are drawn from."""
         return self._walk.key
@@ -166,7 +171,7 @@ class Net:
     def evaluate(
         self, X: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None
     ) -> tuple[float, float]:
-        """Loss and accuracy (nan if it is not a classification) on ready arrays."""
+        """Loss without the penalty, and accuracy (nan if there is none), on ready arrays."""
         self._forward(X)
         total, _ = self._loss_and_gradient(y, weights)
         return self._means(total, self._count_correct(y), len(X))
@@ -182,9 +187,9 @@ class Net:
         self._forward(X, training=True)
         if block is None:
             total, _ = self._loss_and_gradient(y, weights)
-        else:
-            total = self._backward(y, weights)
-            block[:] = self._gradients
+            return total / self._normalizer(len(X)) + self.penalty
+        total = self._backward(y, weights)
+        block[:] = self._gradients
         return total / self._normalizer(len(X))
 
     def reset_optimizer(self) -> None:
@@ -259,6 +264,8 @@ class Net:
     def _backward(self, y: np.ndarray, weights: np.ndarray | None) -> float:
         """Fill the gradients from the last forward pass; returns the sum of the losses.
 
+        The penalties count as if they were a part of the sum.
+
         ``D`` of the last layer comes from the loss; that of a layer below is what the one above
         makes of its own, times ``activation'(Z)``.
         """
@@ -273,7 +280,7 @@ class Net:
             if i > self._lowest:
                 D = self._layers[i - 1].through_activation(layer.backward(D))
         reference_updates.add_penalties(self._rows, self._params, self._gradients)
-        return total
+        return total + self.penalty * self._normalizer(len(y))
 
     def _update(self) -> None:
         """The optimiser's step, on the whole flat block at once."""
@@ -299,18 +306,14 @@ class Net:
     def _loss_and_gradient(
         self, y: np.ndarray, weights: np.ndarray | None
     ) -> tuple[float, np.ndarray]:
-        """The sum of the values and its slope, each sample's part times its weight.
-
-        The penalties count as if they were a part of the sum.
-        """
+        """The sum of the values and its slope, each sample's part times its weight."""
         last = self._layers[-1]
         T = smoothed(y, self._loss) if self._loss.smoothing and y.ndim > 1 else y
         values, G = self._loss_function(self._loss, last.Z, last.Y, T)
         if weights is not None:
             values = (values.T * weights).T
             G = G * weights[:, np.newaxis]
-        penalty = reference_updates.penalty(self._rows, self._params)
-        return float(values.sum(dtype=np.float64)) + penalty * self._normalizer(len(y)), G
+        return float(values.sum(dtype=np.float64)), G
 
     def _count_correct(self, y: np.ndarray) -> float:
         """Number of samples (of single outputs, if each decides by itself) that are right."""

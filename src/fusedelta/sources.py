@@ -28,10 +28,10 @@ blocks. With ``shuffle=False`` the weights are those of the same data in memory,
 >>> del table
 >>> folder.cleanup()
 
-**Batches**: any iterable of pairs ``(X, y)``, such as a list, a PyTorch DataLoader or a generator;
-each pair is one step. An iterable that can be gone through again, which a generator cannot, is gone
-through once an epoch. With `steps_per_epoch` an epoch is so many steps, and the next one goes on
-where it ended; what never ends needs it.
+**Batches**: any iterable of pairs ``(X, y)``, or with weights of the samples ``(X, y, weights)``,
+such as a list, a PyTorch DataLoader or a generator; each is one step. An iterable that can be gone
+through again, which a generator cannot, is gone through once an epoch. With `steps_per_epoch` an
+epoch is so many steps, and the next one goes on where it ended; what never ends needs it.
 
 >>> def batches(rng):
 ...     while True:
@@ -53,7 +53,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from fusedelta import validation
+from fusedelta import validation, weighting
 
 if TYPE_CHECKING:
     from fusedelta.engine import Engine
@@ -71,6 +71,8 @@ CHUNK_BYTES = 32 * 2**20
 #: With shuffling they are read from random places, so many bytes at each.
 BLOCK_BYTES = 2**20
 
+#: Inputs, targets and, where there are some, weights of samples, as an engine takes them.
+Ready: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray | None]
 
 END = object()  # of an iterator
 
@@ -178,6 +180,10 @@ class Rows:
     rng : Generator or None
         Draws the order of blocks, and of rows in memory; None: as they lie.
     prepare : Prepare
+    sample_weight : array_like, optional
+        As y.
+    by_class : ndarray, optional
+        The weight of each class.
     """
 
     shortage: str | None = None
@@ -192,8 +198,11 @@ class Rows:
         batch_size: int,
         rng: np.random.Generator | None,
         prepare: Prepare,
+        sample_weight: Any = None,
+        by_class: np.ndarray | None = None,
     ) -> None:
         self._X, self._y, self._first, self._last = X, y, first, last
+        self._sample_weight, self._by_class = sample_weight, by_class
         self._batch_size, self._rng, self._prepare = batch_size, rng, prepare
         self.steps = -(-(last - first) // batch_size)
         row_bytes = X.shape[1] * prepare.dtype.itemsize
@@ -206,9 +215,9 @@ class Rows:
 
     def _read(self) -> Iterator[Piece]:
         for ranges in self._chunks():
-            X, y = self._load(ranges)
+            X, y, weights = self._load(ranges)
             order = None if self._rng is None else draw_orders(self._rng, 1, len(X))
-            yield Piece(X, y, order, self._batch_size)
+            yield Piece(X, y, order, self._batch_size, weights)
 
     def _chunks(self) -> Iterator[list[tuple[int, int]]]:
         """Ranges of rows that are together in memory; all chunks but the last are equally large."""
@@ -232,24 +241,28 @@ class Rows:
         for start in self._rng.permutation(starts).tolist():
             yield start, min(start + self._block, self._last)
 
-    def _load(self, ranges: list[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
+    def _load(self, ranges: list[tuple[int, int]]) -> Ready:
         parts = [self._part(*part) for part in ranges]
         if len(parts) == 1:
             return parts[0]
-        X, y = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-        return X, y
+        X, y, weights = zip(*parts, strict=True)
+        weighted = weights[0] is not None
+        return np.concatenate(X), np.concatenate(y), np.concatenate(weights) if weighted else None
 
-    def _part(self, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
+    def _part(self, first: int, last: int) -> Ready:
+        rows = slice(first, last)
+        given = None if self._sample_weight is None else self._sample_weight[rows]
         try:
-            return self._prepare.pair(self._X[first:last], self._y[first:last])
+            X, y = self._prepare.pair(self._X[rows], self._y[rows])
+            return X, y, weighting.combine(self._prepare, y, given, self._by_class)
         except ValueError as error:
             raise ValueError(f"rows {first} to {last - 1}, counted from 0 there: {error}") from None
 
     def evaluate(self, engine: Engine, loss: Loss) -> tuple[float, float]:
-        """Loss and accuracy of all rows."""
+        """Loss, without penalties, and accuracy of all rows."""
         tally = Tally(loss)
         for piece in self.pieces():
-            tally.add(engine.evaluate(piece.X, piece.y), piece.m)
+            tally.add(engine.evaluate(piece.X, piece.y, piece.weights), piece.m)
         return tally.means
 
 
@@ -258,12 +271,14 @@ class Batches:
 
     Parameters
     ----------
-    batches : iterable of (X, y)
+    batches : iterable of (X, y) or (X, y, sample_weight)
     steps : int or None
         Steps of an epoch; None: as many as there are.
     epochs : int
         So many epochs are wanted.
     prepare : Prepare
+    by_class : ndarray, optional
+        The weight of each class.
 
     Raises
     ------
@@ -279,10 +294,16 @@ class Batches:
     most_epochs: int | None = 1
 
     def __init__(
-        self, batches: Iterable[Any], steps: int | None, epochs: int, prepare: Prepare
+        self,
+        batches: Iterable[Any],
+        steps: int | None,
+        epochs: int,
+        prepare: Prepare,
+        by_class: np.ndarray | None = None,
     ) -> None:
         items = iter(batches)
         self._batches, self._limit, self._prepare = batches, steps, prepare
+        self._by_class = by_class
         self._can_restart = items is not batches
         if not (self._can_restart or steps or epochs == 1):
             raise ValueError(
@@ -305,8 +326,8 @@ class Batches:
             batch = self._next()
             if batch is END:
                 break
-            X, y = self._ready(batch, step)
-            yield Piece(X, y, None, len(X))
+            X, y, weights = self._ready(batch, step)
+            yield Piece(X, y, None, len(X), weights)
             step += 1
         if self._limit is None:
             self._items = None
@@ -323,14 +344,16 @@ class Batches:
             batch = next(self._items, END)
         return batch
 
-    def _ready(self, batch: Any, step: int) -> tuple[np.ndarray, np.ndarray]:
-        if not isinstance(batch, tuple | list) or len(batch) != 2:
+    def _ready(self, batch: Any, step: int) -> Ready:
+        if not isinstance(batch, tuple | list) or len(batch) not in (2, 3):
             raise TypeError(
-                f"X: expected batches that are tuples (X, y), got {validation.shown(batch)} "
-                f"as batch {step + 1}"
+                "X: expected batches that are tuples (X, y) or (X, y, sample_weight), got "
+                f"{validation.shown(batch)} as batch {step + 1}"
             )
         try:
-            return self._prepare.pair(*batch)
+            X, y = self._prepare.pair(*batch[:2])
+            given = batch[2] if len(batch) == 3 else None
+            return X, y, weighting.combine(self._prepare, y, given, self._by_class)
         except (TypeError, ValueError) as error:
             raise type(error)(f"batch {step + 1}: {error}") from None
 

@@ -273,7 +273,7 @@ class Prepare:
     def pair(self, X: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
         """X and y as a call returns them, where y is not optional."""
         X = self._inputs(X)
-        return X, self._targets(y, len(X))
+        return X, self.targets(y, len(X))
 
     def sample(self, x: Any) -> np.ndarray:
         """One sample x of shape (k,), checked and converted like X."""
@@ -313,7 +313,8 @@ class Prepare:
             raise ValueError(f"{expected}, got {array.shape}")
         return _ready("X", array, self.dtype)
 
-    def _targets(self, y: Any, m: int) -> np.ndarray:
+    def targets(self, y: Any, m: int) -> np.ndarray:
+        """The y of m samples, checked and converted."""
         array = _numbers("y", y)
         if array.ndim and len(array) != m:
             raise ValueError(f"y: expected as many targets as X has samples, {m}, got {len(array)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -9,11 +10,11 @@ import numpy as np
 from fusedelta import validation
 from fusedelta.validation import Prepare
 
-__all__ = ["combine"]
+__all__ = ["combine", "of_classes"]
 
 
 def combine(
-    prepare: Prepare, y: np.ndarray, sample_weight: Any, class_weight: Any = None
+    prepare: Prepare, y: np.ndarray, sample_weight: Any, by_class: np.ndarray | None = None
 ) -> np.ndarray | None:
     """The weight of each sample, or None where all are one.
 
@@ -24,8 +25,8 @@ def combine(
     y : ndarray
         Ready targets of m samples.
     sample_weight : array_like of shape (m,) or None
-    class_weight : dict, "balanced" or None
-        See `fusedelta.Sequential.fit`.
+    by_class : ndarray or None
+        What `of_classes` returns.
 
     Returns
     -------
@@ -35,38 +36,52 @@ def combine(
     Raises
     ------
     TypeError, ValueError
-        If a weight is wrong, or the loss has no classes or several decisions a sample.
+        If a weight is wrong.
     """
     weights = None if sample_weight is None else prepare.weights(sample_weight, len(y))
-    if class_weight is None:
+    if by_class is None:
         return weights
-    classes, n_classes = _classes(prepare, y)
-    by_class = _by_class(class_weight, classes, n_classes)[classes]
-    return prepare.weights(by_class if weights is None else by_class * weights, len(y))
+    of_samples = by_class[_classes(prepare, y)]
+    return prepare.weights(of_samples if weights is None else of_samples * weights, len(y))
 
 
-def _classes(prepare: Prepare, y: np.ndarray) -> tuple[np.ndarray, int]:
-    """The class of each sample, and how many there are."""
-    loss = prepare.loss
-    if not loss.is_classification:
-        raise ValueError(f"class_weight: {loss.name!r} is a regression loss, it has no classes")
-    if loss.is_binary:
-        if y.shape[1] != 1:
-            raise ValueError(
-                f"class_weight: expected a network with one output or a softmax, got {y.shape[1]} "
-                "outputs that each decide by themselves; use sample_weight"
-            )
-        return (y[:, 0] > loss.threshold).astype(np.intp), 2
-    return (y if y.ndim == 1 else y.argmax(axis=1)), prepare.n_outputs
+def of_classes(
+    prepare: Prepare, class_weight: Any, targets: Iterable[np.ndarray] | None
+) -> np.ndarray | None:
+    """The weight of each class, or None where all are one.
 
+    Parameters
+    ----------
+    prepare : Prepare
+        The network's.
+    class_weight : dict, "balanced" or None
+        See `fusedelta.Sequential.fit`.
+    targets : iterable of ndarray, or None
+        All ready targets, some at a time, to be gone through for ``"balanced"``; None: there are
+        no such.
 
-def _by_class(class_weight: Any, classes: np.ndarray, n_classes: int) -> np.ndarray:
-    """The weight of each class."""
+    Returns
+    -------
+    by_class : ndarray of shape (classes,) or None
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a weight is wrong, the loss has no classes or several decisions a sample, or the targets
+        are needed but not there.
+    """
+    if class_weight is None:
+        return None
+    n_classes = _count_classes(prepare)
     if isinstance(class_weight, str):
         validation.choice("class_weight", class_weight, ("balanced",))
-        counts = np.bincount(classes, minlength=n_classes)
-        present = np.count_nonzero(counts)
-        return len(classes) / (present * np.maximum(counts, 1))
+        if targets is None:
+            raise ValueError(
+                "class_weight: expected a dict with batches, because 'balanced' takes all labels "
+                "beforehand; got 'balanced'"
+            )
+        counts = sum(np.bincount(_classes(prepare, y), minlength=n_classes) for y in targets)
+        return np.sum(counts) / (np.count_nonzero(counts) * np.maximum(counts, 1))
     if not isinstance(class_weight, dict):
         raise TypeError(
             "class_weight: expected a dict of class and weight, or 'balanced', got "
@@ -79,3 +94,24 @@ def _by_class(class_weight: Any, classes: np.ndarray, n_classes: int) -> np.ndar
             raise ValueError(f"class_weight: expected classes 0 to {n_classes - 1}, got {name}")
         weights[name] = validation.number(f"class_weight[{name}]", weight, minimum=0)
     return weights
+
+
+def _count_classes(prepare: Prepare) -> int:
+    loss = prepare.loss
+    if not loss.is_classification:
+        raise ValueError(f"class_weight: {loss.name!r} is a regression loss, it has no classes")
+    if not loss.is_binary:
+        return prepare.n_outputs
+    if prepare.n_outputs != 1:
+        raise ValueError(
+            "class_weight: expected a network with one output or a softmax, got "
+            f"{prepare.n_outputs} outputs that each decide by themselves; use sample_weight"
+        )
+    return 2
+
+
+def _classes(prepare: Prepare, y: np.ndarray) -> np.ndarray:
+    """The class of each sample."""
+    if prepare.loss.is_binary:
+        return (y[:, 0] > prepare.loss.threshold).astype(np.intp)
+    return y if y.ndim == 1 else y.argmax(axis=1)
