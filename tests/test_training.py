@@ -96,7 +96,7 @@ def test_lines_show_validation(sequential, capsys):
         (
             {"validation_data": X},
             TypeError,
-            r"validation_data: expected a tuple \(X, y\), got an array of shape \(23, 3\)",
+            r"validation_data: expected a tuple .* got an array of shape \(23, 3\)",
         ),
         (
             {"validation_data": (X[:, :2], LABELS)},

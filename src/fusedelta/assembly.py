@@ -253,8 +253,8 @@ class Assembly:
         ``"steps"`` is the number of steps that it has counted (plain `SGD` counts none). What
         stands in its formulae for every weight, such as ``"velocity"`` of `SGD` with momentum or
         ``"m"`` and ``"v"`` of `Adam`, are lists of arrays like `trainable_weights`. Where gradients
-        are accumulated, ``"gradient"`` is their sum over the update's number of steps, and
-        ``"accumulated"`` says how many are in it.
+        are accumulated, ``"gradient"`` is their sum, without penalties, over the update's number of
+        steps, and ``"accumulated"`` says how many are in it.
         """
         moments = {
             name: [piece.copy() for piece in parameters.views(self._rows, block)]

@@ -190,6 +190,7 @@ class Net:
             return total / self._normalizer(len(X)) + self.penalty
         total = self._backward(y, weights)
         block[:] = self._gradients
+        reference_updates.add_penalties(self._rows, self._params, block)
         return total / self._normalizer(len(X))
 
     def reset_optimizer(self) -> None:
@@ -264,7 +265,7 @@ class Net:
     def _backward(self, y: np.ndarray, weights: np.ndarray | None) -> float:
         """Fill the gradients from the last forward pass; returns the sum of the losses.
 
-        The penalties count as if they were a part of the sum.
+        The penalties count as if they were a part of the sum; they are not in the gradients.
 
         ``D`` of the last layer comes from the loss; that of a layer below is what the one above
         makes of its own, times ``activation'(Z)``.
@@ -279,7 +280,6 @@ class Net:
                 layer.update(D)
             if i > self._lowest:
                 D = self._layers[i - 1].through_activation(layer.backward(D))
-        reference_updates.add_penalties(self._rows, self._params, self._gradients)
         return total + self.penalty * self._normalizer(len(y))
 
     def _update(self) -> None:
@@ -299,6 +299,7 @@ class Net:
         rate = rates.rate_at(rule.learning_rate, self.steps)
         if not (rule.is_in_place and self._is_free) or rule.has_schedule:
             self.steps += 1
+        reference_updates.add_penalties(self._rows, self._params, gradients)
         reference_updates.clip(rule, self._rows, gradients)
         reference_updates.update(rule, self._params, gradients, self.moments, self.steps, rate)
         reference_updates.constrain(self._rows, self._params)
