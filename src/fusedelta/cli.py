@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from fusedelta import __version__, activations, commands, demos, tables, tabular, validation
+from fusedelta import __version__, activations, choices, commands, demos, tables, validation
 
 __all__ = ["main"]
 
@@ -17,11 +17,24 @@ examples:
   fusedelta train --dataset digits --hidden 64,64 --save model.npz
   fusedelta train flowers.csv --target species --hidden 32 --epochs 200 --plot curve.png
   fusedelta train flowers.csv --optimizer adam --epochs 1000 --early-stopping 20
+  fusedelta train flowers.csv --optimizer adamw --schedule cosine --batch-norm --dropout 0.2
   fusedelta predict model.npz new_flowers.csv --proba --output predicted.csv
   fusedelta demo spiral --plot spiral.png
   fusedelta compare
   fusedelta compare --layers 8,64,64,4 --batch 32 --activation tanh
 """
+
+#: The numbers that a training may be given: option, what it stands for, and what it does.
+NUMBERS = (
+    ("--momentum", "PART", "of sgd and rmsprop"),
+    ("--weight-decay", "RATE", "decoupled decay of the weights"),
+    ("--l1", "AMOUNT", "penalty on the sum of abs(weight)"),
+    ("--l2", "AMOUNT", "penalty on the sum of weight^2"),
+    ("--clipnorm", "NORM", "the most that the gradient of a W or b may have"),
+    ("--clipvalue", "VALUE", "the most that an element of the gradient may be"),
+    ("--global-clipnorm", "NORM", "the most that the whole gradient may have"),
+    ("--label-smoothing", "PART", "of the cross-entropies: from 0 and 1 towards each other"),
+)
 
 INTERRUPTED = 130  # what shells report of a program that Ctrl-C ended
 BROKEN_PIPE = 141  # the same of one whose reader went away, such as `head`
@@ -137,6 +150,16 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
         default="relu",
         help="theirs (default: %(default)s)",
     )
+    between = net.add_mutually_exclusive_group()
+    for kind in choices.NORMALIZATIONS:
+        between.add_argument(
+            f"--{kind}-norm",
+            dest="normalization",
+            action="store_const",
+            const=kind,
+            help=f"{kind} normalization before each of their activations",
+        )
+    net.add_argument("--dropout", type=float, metavar="PART", help="of their outputs to drop")
     _add_dtype(net, "float32")
     training = parser.add_argument_group("training")
     training.add_argument(
@@ -147,7 +170,7 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     )
     training.add_argument(
         "--optimizer",
-        choices=tabular.OPTIMIZERS,
+        choices=choices.OPTIMIZERS,
         default="sgd",
         help="momentum is sgd with 0.9 of it (default: %(default)s)",
     )
@@ -157,10 +180,23 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
         metavar="RATE",
         help="default: sgd 0.05, the others their own",
     )
-    training.add_argument("--momentum", type=float, metavar="PART", help="of sgd and rmsprop")
     training.add_argument(
-        "--weight-decay", type=float, metavar="RATE", help="decoupled decay of the weights"
+        "--schedule",
+        type=_named,
+        metavar="NAME:A,B",
+        help="how the learning rate goes on, such as cosine:1000 or step:500,0.1; one of "
+        f"{_schedules()}; without STEPS those of the whole training",
     )
+    training.add_argument(
+        "--loss", type=_named, metavar="NAME:A", help=f"one of {_losses()}; or huber:0.5, ..."
+    )
+    training.add_argument(
+        "--class-weight",
+        choices=("balanced",),
+        help="classes count alike in the training, however many rows each has",
+    )
+    for name, metavar, about in NUMBERS:
+        training.add_argument(name, type=float, metavar=metavar, help=about)
     training.add_argument(
         "--early-stopping",
         type=int,
@@ -240,6 +276,25 @@ def _add_dtype(parser: argparse._ActionsContainer, default: str) -> None:
 
 def _hidden_activations() -> list[str]:
     return [name for name in activations.ACTIVATIONS if name != "softmax"]
+
+
+def _schedules() -> str:
+    return ", ".join(f"{name}:{decay.numbers}" for name, decay in choices.SCHEDULES.items())
+
+
+def _losses() -> str:
+    kinds = (f"{', '.join(names)} ({kind})" for kind, names in choices.LOSSES.items())
+    return "; ".join(kinds)
+
+
+def _named(argument: str) -> choices.Named:
+    """Parse a name with numbers such as ``cosine:1000``."""
+    try:
+        return choices.parse_named(argument)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"expected a name, or one with numbers such as cosine:1000; got {argument!r}"
+        ) from None
 
 
 def _sizes(argument: str) -> list[int]:

@@ -7,6 +7,7 @@ import warnings
 from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import chdir, nullcontext
+from dataclasses import replace
 from errno import ENOENT
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,11 +16,11 @@ from typing import Any
 import numpy as np
 
 import fusedelta as fd
-from fusedelta import demos, plots, text
+from fusedelta import choices, demos, plots, text
 from fusedelta.encoding import Categorical, Encoding, detect_task
 from fusedelta.progress import show
 from fusedelta.tables import Table, load_bundled, read_csv, write_csv
-from fusedelta.tabular import TableModel, make_optimizer, split_rows
+from fusedelta.tabular import TableModel, split_rows
 from fusedelta.validation import DTYPES, integer
 
 __all__ = ["compare", "demo", "info", "predict", "train"]
@@ -32,19 +33,7 @@ def train(options: Namespace) -> None:
     labels = np.array(table.texts(target)) if task == "classification" else np.zeros(len(table))
     rows, held_out = split_rows(labels, options.validation_split, options.seed)
     encoding = Encoding.fit(table, target, task, rows)
-    model = TableModel.build(
-        encoding,
-        options.hidden,
-        options.activation,
-        make_optimizer(
-            options.optimizer,
-            learning_rate=options.learning_rate,
-            momentum=options.momentum,
-            weight_decay=options.weight_decay,
-        ),
-        dtype=options.dtype,
-        seed=options.seed,
-    )
+    model = _build(encoding, len(rows), options)
     _check_outputs(model, options)
     X, y = encoding.inputs(table), encoding.targets(table)
     parts = {"train": (X[rows], y[rows])}
@@ -152,6 +141,34 @@ def _training_table(options: Namespace) -> tuple[Table, str]:
     return table, target
 
 
+def _build(encoding: Encoding, m: int, options: Namespace) -> TableModel:
+    """Make the model that was asked for, to be trained on m rows."""
+    rate, schedule = options.learning_rate, options.schedule
+    names = ("momentum", "weight_decay", "clipnorm", "clipvalue", "global_clipnorm")
+    settings = {name: getattr(options, name) for name in names}
+    optimizer = choices.make_optimizer(options.optimizer, learning_rate=rate, **settings)
+    if schedule is not None:
+        epochs, batch = integer("epochs", options.epochs), integer("batch_size", options.batch_size)
+        steps = -(-m // batch) * epochs
+        rate = choices.make_schedule(schedule, optimizer.learning_rate, steps)
+        optimizer = replace(optimizer, learning_rate=rate)
+    regularizer = choices.make_regularizer(options.l1, options.l2)
+    hidden = choices.hidden_layers(
+        *(options.hidden, options.activation),
+        *(options.normalization, options.dropout, regularizer),
+    )
+    return TableModel.build(
+        encoding,
+        hidden,
+        optimizer,
+        options.loss,
+        options.label_smoothing,
+        regularizer,
+        dtype=options.dtype,
+        seed=options.seed,
+    )
+
+
 def _check_outputs(model: TableModel, options: Namespace) -> None:
     """Find out before the training, not after it, that a result cannot be written."""
     for path in filter(None, (options.save, options.plot)):
@@ -180,6 +197,7 @@ def _fit(net: fd.Sequential, parts: dict[str, Any], options: Namespace) -> fd.Hi
             validation_data=held_out,
             callbacks=callbacks,
             profile=options.profile,
+            class_weight=options.class_weight,
         )
     if options.profile and options.quiet:
         show(net.profile_)
@@ -213,13 +231,15 @@ def _describe(table: Table, model: TableModel, options: Namespace) -> str:
     """Return what is going to be trained on what, in two lines."""
     net, target = model.net, model.encoding.target
     classes = f" ({target.width} classes)" if isinstance(target, Categorical) else ""
-    sizes = [model.encoding.width, *(weights.size for weights in net.weights[1::2])]
-    output = getattr(net.layers[-1], "activation", "linear")
+    dense = [layer for layer in net.layers if isinstance(layer, fd.Dense)]
+    sizes = [model.encoding.width, *(layer.units for layer in dense)]
+    more = f"{options.normalization} normalization, " if options.normalization else ""
+    more += f"dropout {options.dropout:g}, " if options.dropout is not None else ""
     return (
         f"{table.source}: {len(table)} rows, {len(model.encoding.features)} features, "
         f"{model.encoding.task} of {target.name!r}{classes}\n"
-        f"network {'-'.join(map(str, sizes))}, {options.activation} and "
-        f"{output}, {net.loss}, {options.optimizer}, {net.dtype}"
+        f"network {'-'.join(map(str, sizes))}, {more}{options.activation} and "
+        f"{dense[-1].activation}, {net.loss}, {options.optimizer}, {net.dtype}"
     )
 
 

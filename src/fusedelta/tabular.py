@@ -7,30 +7,22 @@ saved in one file. It is what the command line trains and predicts with.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import fields, replace
+from collections.abc import Iterable
 from os import PathLike
 from typing import Any
 
 import numpy as np
 
 import fusedelta as fd
-from fusedelta import optimizers, validation
+from fusedelta import validation
 from fusedelta._frozen import frozen
+from fusedelta.choices import OPTIMIZERS, Named, make_loss
 from fusedelta.encoding import Categorical, Encoding, Numeric
+from fusedelta.layers import Layer
 from fusedelta.optimizers import Optimizer
 from fusedelta.tables import Table
 
-__all__ = ["OPTIMIZERS", "TableModel", "make_optimizer", "split_rows"]
-
-DEFAULT_OPTIMIZER = fd.SGD(0.05)
-
-#: The optimisers of the command line, with their defaults.
-OPTIMIZERS: dict[str, Optimizer] = {
-    "sgd": DEFAULT_OPTIMIZER,
-    "momentum": fd.SGD(0.05, momentum=0.9),
-    **{name: rule() for name, rule in optimizers.OPTIMIZERS.items() if rule is not fd.SGD},
-}
+__all__ = ["TableModel", "split_rows"]
 
 
 @frozen
@@ -40,9 +32,8 @@ class TableModel:
     Attributes
     ----------
     net : Sequential
-        Two classes: one sigmoid output, binary cross-entropy. More classes: softmax, sparse
-        categorical cross-entropy. Numbers: one linear output, mean squared error of the
-        standardised target.
+        Two classes have one output, more classes a softmax, a number, which is standardised, one
+        linear output.
     encoding : Encoding
         The columns.
     """
@@ -54,9 +45,11 @@ class TableModel:
     def build(
         cls,
         encoding: Encoding,
-        hidden: Sequence[int],
-        activation: str = "relu",
-        optimizer: Optimizer = DEFAULT_OPTIMIZER,
+        hidden: Iterable[Layer],
+        optimizer: Optimizer = OPTIMIZERS["sgd"],
+        loss: Named | None = None,
+        label_smoothing: float | None = None,
+        regularizer: Any = None,
         **options: Any,
     ) -> TableModel:
         """Make an untrained model for a table.
@@ -65,11 +58,14 @@ class TableModel:
         ----------
         encoding : Encoding
             The table's columns.
-        hidden : sequence of int
-            Units of each hidden layer.
-        activation : str, default "relu"
-            Activation of the hidden layers.
+        hidden : iterable of Layer
+            All but the output layer.
         optimizer : Optimizer, default SGD(0.05)
+        loss : Named, optional
+            By default the first in `choices.LOSSES` for such a target.
+        label_smoothing : float, optional
+        regularizer : Regularizer, optional
+            Of the output layer's kernel.
         **options
             `fusedelta.Sequential`'s dtype, seed and n_threads.
 
@@ -77,16 +73,13 @@ class TableModel:
         -------
         TableModel
         """
-        if isinstance(encoding.target, Numeric):
-            output, loss = fd.Dense(1), "mean_squared_error"
-        elif encoding.target.width == 2:
-            output, loss = fd.Dense(1, "sigmoid"), "binary_crossentropy"
-        else:
-            output = fd.Dense(encoding.target.width, "softmax")
-            loss = "sparse_categorical_crossentropy"
+        width = encoding.target.width if isinstance(encoding.target, Categorical) else 0
+        kind = {0: "a number", 2: "two classes"}.get(width, "several classes")
+        loss_given, activation = make_loss(kind, loss, label_smoothing)
+        units = width if width > 2 else 1
         net = fd.Sequential(
-            [*(fd.Dense(units, activation) for units in hidden), output],
-            loss=loss,
+            [*hidden, fd.Dense(units, activation, kernel_regularizer=regularizer)],
+            loss=loss_given,
             optimizer=optimizer,
             input_shape=(encoding.width,),
             **options,
@@ -135,15 +128,32 @@ class TableModel:
         Raises
         ------
         ValueError
-            If the table does not fit, or if probabilities of a number are asked for.
+            If the table does not fit, or if there are no probabilities that are asked for.
         """
-        target = self.encoding.target
-        outputs = self.net.predict(self.encoding.inputs(table))
-        if isinstance(target, Categorical):
-            return _class_columns(target, outputs, proba)
-        if proba:
-            raise ValueError(f"proba: the model predicts the number {target.name!r}, not classes")
-        return {target.name: _texts(target.decode(outputs[:, 0]))}
+        target, X = self.encoding.target, self.encoding.inputs(table)
+        if isinstance(target, Numeric):
+            if proba:
+                raise ValueError(
+                    f"proba: the model predicts the number {target.name!r}, not classes"
+                )
+            return {target.name: _texts(target.decode(self.net.predict(X)[:, 0]))}
+        columns = {target.name: target.decode(self.net.predict_classes(X))}
+        return columns | self._probabilities(target, X) if proba else columns
+
+    def _probabilities(self, target: Categorical, X: np.ndarray) -> dict[str, list[str]]:
+        """Return a column for each class."""
+        if getattr(self.net.layers[-1], "activation", "") not in ("sigmoid", "softmax"):
+            raise ValueError(
+                f"proba: the model was trained with {self.net.loss!r}, its outputs are no "
+                "probabilities"
+            )
+        outputs = self.net.predict(X)
+        if target.width == 2:
+            outputs = np.hstack([1.0 - outputs, outputs])
+        return {
+            f"probability_{value}": _texts(probabilities)
+            for value, probabilities in zip(target.values, outputs.T, strict=True)
+        }
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write network and encoding to a file, as `fusedelta.Sequential.save` does."""
@@ -162,21 +172,6 @@ class TableModel:
         """
         net = fd.load(path)
         return cls(net, Encoding.from_dict(net.metadata.get("encoding")))
-
-
-def make_optimizer(name: str, **settings: float | None) -> Optimizer:
-    """One of `OPTIMIZERS`, with other settings where they are not None.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If it has no such setting, or a value is wrong.
-    """
-    optimizer = OPTIMIZERS[name]
-    given: dict[str, Any] = {key: value for key, value in settings.items() if value is not None}
-    for key in given.keys() - {field.name for field in fields(optimizer)}:
-        raise ValueError(f"{key}: optimizer {name!r} has none, got {given[key]}")
-    return replace(optimizer, **given)
 
 
 def split_rows(labels: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -216,17 +211,6 @@ def split_rows(labels: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarr
             "expected a larger part, or 0 to train on all rows"
         )
     return np.flatnonzero(~held_out), np.flatnonzero(held_out)
-
-
-def _class_columns(target: Categorical, outputs: np.ndarray, proba: bool) -> dict[str, list[str]]:
-    """Return the most probable class of each row, and on request all probabilities."""
-    if target.width == 2:
-        outputs = np.hstack([1.0 - outputs, outputs])
-    columns = {target.name: target.decode(outputs.argmax(axis=1))}
-    if proba:
-        for value, probabilities in zip(target.values, outputs.T, strict=True):
-            columns[f"probability_{value}"] = _texts(probabilities)
-    return columns
 
 
 def _texts(numbers: np.ndarray) -> list[str]:
