@@ -8,7 +8,7 @@ from cases import ISAS
 from hypothesis import settings
 
 import fusedelta as fd
-from fusedelta import _cpu
+from fusedelta import _cpu, _threads
 
 ENGINES = {"compiled": fd.Sequential, "reference": fd.reference.Sequential}
 
@@ -23,6 +23,12 @@ if "CI" in os.environ:
 def sequential(request):
     """The class of networks: the compiled one, then its NumPy twin."""
     return ENGINES[request.param]
+
+
+@pytest.fixture
+def cls(sequential):
+    """The class of ensembles of such networks."""
+    return {fd.Sequential: fd.Ensemble}.get(sequential, fd.reference.Ensemble)
 
 
 @pytest.fixture(params=["float32", "float64"])
@@ -43,3 +49,11 @@ def isa(request):
     before = _cpu.use_isa(request.param)
     yield request.param
     _cpu.use_isa(before)
+
+
+@pytest.fixture
+def eager():
+    """Whatever can be shared is."""
+    before = _threads.use_flops_per_thread(1)
+    yield
+    _threads.use_flops_per_thread(before)

@@ -16,14 +16,6 @@ import fusedelta as fd
 from fusedelta import _threads, threads
 
 
-@pytest.fixture
-def eager():
-    """Whatever can be shared is."""
-    before = _threads.use_flops_per_thread(1)
-    yield
-    _threads.use_flops_per_thread(before)
-
-
 def build(n_threads=None, dtype="float32", optimizer="sgd", loss="mean_squared_error"):
     activation = "softmax" if loss.endswith("crossentropy") else "sigmoid"
     layers = [fd.Dense(30, "tanh"), fd.Dense(21, "relu"), fd.Dense(5, activation)]

@@ -26,7 +26,8 @@ _NAMES = {
     "config": ["show_config"],
     "diagnostics": ["gradient_check", "gradient_flow"],
     "divergence": ["DivergenceWarning"],
-    "history": ["History"],
+    "ensemble": ["Ensemble"],
+    "history": ["EnsembleHistory", "History"],
     "initializers": [
         "Constant",
         "GlorotNormal",

@@ -4,6 +4,7 @@ from fusedelta import comparison as comparison
 from fusedelta import config as config
 from fusedelta import diagnostics as diagnostics
 from fusedelta import divergence as divergence
+from fusedelta import ensemble as ensemble
 from fusedelta import history as history
 from fusedelta import initializers as initializers
 from fusedelta import layers as layers
@@ -32,6 +33,8 @@ from fusedelta.config import show_config as show_config
 from fusedelta.diagnostics import gradient_check as gradient_check
 from fusedelta.diagnostics import gradient_flow as gradient_flow
 from fusedelta.divergence import DivergenceWarning as DivergenceWarning
+from fusedelta.ensemble import Ensemble as Ensemble
+from fusedelta.history import EnsembleHistory as EnsembleHistory
 from fusedelta.history import History as History
 from fusedelta.initializers import Constant as Constant
 from fusedelta.initializers import GlorotNormal as GlorotNormal

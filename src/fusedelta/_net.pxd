@@ -15,6 +15,7 @@ cdef class Net:
     cdef ptrdiff_t k, n
     cdef double least, most      # targets within are ready as they are
     cdef int busy                   # taken while a program runs
+    cdef public bint interrupted    # set by another thread: what runs, and what is called, ends with KeyboardInterrupt
     cdef readonly bint training
     cdef readonly int64_t trained    # steps of the last call of `train` with a finite loss, also if it was interrupted
     cdef object params, state, prepare

@@ -11,6 +11,7 @@ from fusedelta.validation import Prepare
 @final
 class Net:
     training: bool
+    interrupted: bool
     trained: int
     moments: dict[str, np.ndarray]
     steps: int

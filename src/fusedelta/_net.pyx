@@ -189,6 +189,8 @@ cdef class Net:
         batch = min(batch_size, data.m)
         steps = (data.m + batch - 1) // batch
         self.trained = 0
+        if self.interrupted:
+            raise KeyboardInterrupt
         self.acquire()
         self.training = True
         try:
@@ -199,7 +201,7 @@ cdef class Net:
                     count = min(max(1, PLANNED_STEPS // steps), epochs - done)
                 self.optimizer.plan(count * steps)
                 with nogil:
-                    run_epochs(program, &data, batch, count, out + 2 * done, &self.trained)
+                    run_epochs(program, &data, batch, count, out + 2 * done, &self.trained, &self.interrupted)
                 done += count
             program.check()
         finally:
@@ -376,7 +378,7 @@ cdef class Net:
             for i in range(m_chunk):
                 memcpy(out + (first + i) * bytes, <char *> last.Y + i * last.ld * self.itemsize, bytes)
             first += m_chunk
-            look_for_signals(&work, self.program.flops * m_chunk)
+            look_for_signals(&work, self.program.flops * m_chunk, &self.interrupted)
         return 0
 
     def evaluate(self, X, y, weights=None):
@@ -401,7 +403,7 @@ cdef class Net:
                         self.program.score_part(&data, first + at, at, min(PREDICT_ROWS, m - at), &score)
                         at += PREDICT_ROWS
                     first += m
-                    look_for_signals(&work, self.program.flops * m)
+                    look_for_signals(&work, self.program.flops * m, &self.interrupted)
             self.program.check()
         finally:
             self.training = False
@@ -478,18 +480,20 @@ cdef inline ptrdiff_t next_sample(const data_set *data, ptrdiff_t first, bint la
     return 0 if data.order == NULL else data.m
 
 
-cdef inline int look_for_signals(double *work, double flops) except -1 nogil:
-    """After so much more work; a handler of Ctrl-C raises KeyboardInterrupt."""
+cdef inline int look_for_signals(double *work, double flops, const bint *interrupted) except -1 nogil:
+    """After so much more work; a handler of Ctrl-C raises KeyboardInterrupt, which other threads are told of."""
     work[0] += flops + FLOPS_OF_A_STEP
     if work[0] > FLOPS_BETWEEN_SIGNALS:
         work[0] = 0
         with gil:
             PyErr_CheckSignals()
+            if interrupted[0]:
+                raise KeyboardInterrupt
     return 0
 
 
 cdef int run_epochs(Program program, data_set *data, ptrdiff_t batch, ptrdiff_t epochs,
-                    double *results, int64_t *trained) except -1 nogil:
+                    double *results, int64_t *trained, const bint *interrupted) except -1 nogil:
     """All batches, `epochs` times; the order moves on by data.m an epoch. results (epochs, 2): loss, accuracy.
 
     Counts the steps whose loss is finite, and returns at the first that is not.
@@ -512,7 +516,7 @@ cdef int run_epochs(Program program, data_set *data, ptrdiff_t batch, ptrdiff_t 
             if first == data.m:
                 results[2 * epoch] = program.loss(&score, data.m)
                 results[2 * epoch + 1] = program.accuracy(&score, data.m)
-            look_for_signals(&work, program.flops * (m + SAMPLES_OF_AN_UPDATE))
+            look_for_signals(&work, program.flops * (m + SAMPLES_OF_AN_UPDATE), interrupted)
         if data.order != NULL:
             data.order += data.m
     return 0

@@ -146,7 +146,7 @@ class CallbackList:
     """
 
     def __init__(self, callbacks: Any, model: Sequential, params: dict[str, Any]) -> None:
-        self._callbacks = _listed(callbacks)
+        self._callbacks = listed(callbacks)
         self._last_logs: dict[str, float] = {}
         for callback in self._callbacks:
             callback.model, callback.params = model, params
@@ -190,7 +190,8 @@ class CallbackList:
         return any(getattr(method, "__func__", method) is not unchanged for method in methods)
 
 
-def _listed(callbacks: Any) -> list[Callback]:
+def listed(callbacks: Any) -> list[Callback]:
+    """What `fit` may be given as callbacks, as a list."""
     if callbacks is None:
         return []
     if isinstance(callbacks, Callback):
@@ -199,14 +200,14 @@ def _listed(callbacks: Any) -> list[Callback]:
         raise TypeError(
             f"callbacks: expected a list of callbacks, got {validation.shown(callbacks)}"
         )
-    listed = list(callbacks)
-    for i, callback in enumerate(listed):
+    found = list(callbacks)
+    for i, callback in enumerate(found):
         if not isinstance(callback, Callback):
             raise TypeError(
                 f"callbacks[{i}]: expected an instance of fusedelta.Callback, "
                 f"got {validation.shown(callback)}"
             )
-    return listed
+    return found
 
 
 class LambdaCallback(Callback):

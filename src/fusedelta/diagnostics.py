@@ -45,12 +45,15 @@ class Summary:
     dtype : str
     memory : dict of str to int
         Bytes by part, as `fusedelta.Sequential.memory`.
+    n_members : int
+        Of an ensemble, all of whose parameters and memory are counted; the rows are those of one.
     """
 
     rows: list[tuple[str, str, str, int]]
     n_params: int
     dtype: str
     memory: dict[str, int]
+    n_members: int = 1
 
     @property
     def params_bytes(self) -> int:
@@ -65,9 +68,10 @@ class Summary:
     def __str__(self) -> str:
         header = ("Layer", "Output shape", "Activation", "Params")
         body = [(*row[:3], f"{row[3]:,}") for row in self.rows]
+        members = f"{self.n_members} members, each of these layers. " if self.n_members > 1 else ""
         return (
             f"{text.table(header, body, left=3)}\n"
-            f"Total: {self.n_params:,} parameters, {self.dtype}. Memory: parameters "
+            f"{members}Total: {self.n_params:,} parameters, {self.dtype}. Memory: parameters "
             f"{text.size(self.params_bytes)}, workspace {text.size(self.workspace_bytes)}"
             f"{self._workspace()}"
         )

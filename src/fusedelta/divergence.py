@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -10,7 +10,10 @@ import numpy as np
 if TYPE_CHECKING:
     from fusedelta.engine import Engine
 
-__all__ = ["Divergence", "DivergenceWarning", "Guard"]
+__all__ = ["Divergence", "DivergenceWarning", "Guard", "message_of_members"]
+
+#: So many members that diverged are named.
+SHOWN = 3
 
 #: What an engine counts, beside its blocks.
 COUNTS = ("steps", "accumulated", "dropout_step")
@@ -43,6 +46,17 @@ class Divergence(NamedTuple):
             f"fit: {self}; training stopped, and the network is as it was {when}. "
             "Try a smaller learning rate, or inputs of a smaller scale"
         )
+
+
+def message_of_members(divergences: Mapping[int, Divergence], n: int) -> str:
+    """The text of the warning for those of n members that diverged, by their numbers."""
+    some = [f"member {i}: {divergence}" for i, divergence in list(divergences.items())[:SHOWN]]
+    more = len(divergences) - len(some)
+    listed = "; ".join(some) + (f"; and {more} more" if more else "")
+    return (
+        f"fit: {len(divergences)} of {n} members diverged, and are as they were after their last "
+        f"finite epoch ({listed}). Try a smaller learning rate, or inputs of a smaller scale"
+    )
 
 
 class Guard:

@@ -51,6 +51,10 @@ class Engine(Protocol):
     #: Steps of the last call of `train` whose loss was finite; right also if it was interrupted.
     trained: int
 
+    #: Set by another thread: what runs ends with KeyboardInterrupt after a whole step, and so does
+    #: any further call of `train`, until it is False again.
+    interrupted: bool
+
     #: What the masks of dropout are drawn from, and the training steps of a network that has any.
     dropout_key: int
     dropout_step: int

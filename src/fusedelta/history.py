@@ -1,14 +1,15 @@
-"""What a fit reports: loss and, for classification, accuracy of every epoch."""
+"""What a fit reports: loss and, for classification, accuracy of every epoch, of each member."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import overload
 
 import numpy as np
 
 from fusedelta.divergence import Divergence
 
-__all__ = ["History"]
+__all__ = ["EnsembleHistory", "History"]
 
 
 class History:
@@ -114,6 +115,78 @@ class History:
             return "History(0 epochs)"
         final = ", ".join(f"{name}={values[-1]:.6g}" for name, values in self.history.items())
         return f"History({len(self)} epochs, final {final})"
+
+
+class EnsembleHistory(Sequence[History]):
+    """The histories of an ensemble's members, in their order, as `Ensemble.fit` returns them.
+
+    Its figures are tables with a row per epoch and a column per member; nan stands where a member
+    ended early.
+
+    Parameters
+    ----------
+    members : sequence of History
+    """
+
+    def __init__(self, members: Sequence[History]) -> None:
+        self._members = tuple(members)
+
+    @property
+    def history(self) -> dict[str, np.ndarray]:
+        """All figures by their names, ``{"loss": ..., ...}``, each of shape (epochs, members)."""
+        figures = [member.history for member in self._members]
+        epochs = max(map(len, self._members))
+        tables = {name: np.full((epochs, len(self)), np.nan) for each in figures for name in each}
+        for i, each in enumerate(figures):
+            for name, values in each.items():
+                tables[name][: len(values), i] = values
+        return tables
+
+    @property
+    def loss(self) -> np.ndarray:
+        """Loss of each epoch and member, shape (epochs, members), float64."""
+        return self._table("loss")
+
+    @property
+    def accuracy(self) -> np.ndarray:
+        """The same of the accuracy; AttributeError for a regression, as `History.accuracy`."""
+        return self._table("accuracy")
+
+    @property
+    def val_loss(self) -> np.ndarray:
+        """The same of the loss on validation data; AttributeError where there were none."""
+        return self._table("val_loss")
+
+    @property
+    def val_accuracy(self) -> np.ndarray:
+        """The same of the accuracy on validation data."""
+        return self._table("val_accuracy")
+
+    @property
+    def epochs(self) -> np.ndarray:
+        """How many epochs each member has trained, shape (members,)."""
+        return np.array([len(member) for member in self._members])
+
+    @overload
+    def __getitem__(self, member: int) -> History: ...
+
+    @overload
+    def __getitem__(self, member: slice) -> tuple[History, ...]: ...
+
+    def __getitem__(self, member: int | slice) -> History | tuple[History, ...]:
+        return self._members[member]
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def __repr__(self) -> str:
+        final = [member.loss[-1] for member in self._members if len(member)]
+        losses = f", final loss {min(final):.6g} to {max(final):.6g}" if final else ""
+        return f"EnsembleHistory({len(self)} members{losses})"
+
+    def _table(self, name: str) -> np.ndarray:
+        getattr(self._members[0], name)  # which says why, if there is none
+        return self.history[name]
 
 
 def _measured(name: str, values: np.ndarray | None, reason: str) -> np.ndarray:

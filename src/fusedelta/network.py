@@ -299,12 +299,18 @@ class Sequential(Assembly):
         ValueError
             If the loss is that of a regression.
         """
+        self._check_classification()
+        return self._classes(self.predict(X))
+
+    def _check_classification(self) -> None:
         if not self.is_classification:
             raise ValueError(
                 f"predict_classes: {self.loss!r} is a regression loss, it has no classes; "
                 "expected a cross-entropy or a hinge"
             )
-        Y = self.predict(X)
+
+    def _classes(self, Y: np.ndarray) -> np.ndarray:
+        """Of outputs."""
         if not self._loss.is_binary:
             return Y.argmax(axis=1)
         classes = (self._loss.threshold < Y).astype(np.int64)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -107,6 +108,35 @@ class Progress:
             if self._done < epochs:
                 line += f", {text.duration(elapsed / self._done * (epochs - self._done))} left"
         return line
+
+
+class MemberLines:
+    """Prints a line for each of an ensemble's members, in their order, as soon as they are trained.
+
+    Parameters
+    ----------
+    verbose : int
+        0 prints nothing, 1 a line every so many members, 2 a line per member.
+    n : int
+        Number of members.
+    """
+
+    def __init__(self, verbose: int, n: int) -> None:
+        self._n, self._next = n, 0
+        self._every = n + 1 if not verbose else 1 if verbose == 2 else round_up(n / LINES)
+        self._waiting: dict[int, str] = {}
+        self._lock = threading.Lock()
+
+    def done(self, member: int, history: Mapping[str, Sequence[float]]) -> None:
+        """Note that a member is trained, and print what is due; called from any thread."""
+        logs = {name: values[-1] for name, values in history.items() if values}
+        line = f"member {member:>{len(str(self._n - 1))}}  epochs {len(history['loss'])}"
+        with self._lock:
+            self._waiting[member] = f"{line}  {figures(logs)}"
+            while line := self._waiting.pop(self._next, ""):
+                self._next += 1
+                if self._next % self._every == 0 or (self._next == self._n >= self._every):
+                    show(line)
 
 
 def named(result: Sequence[float] | np.ndarray, prefix: str = "") -> dict[str, float]:

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from fusedelta import network, parameters, rates, reference_updates, validation
+from fusedelta import ensemble, network, parameters, rates, reference_updates, validation
 from fusedelta.losses import Loss
 from fusedelta.optimizers import Optimizer
 from fusedelta.profiling import Cell, Stopwatch
@@ -26,7 +26,7 @@ from fusedelta.reference_layers import LAYERS, ReferenceLayer, Walk
 from fusedelta.reference_losses import LOSSES, of_user, smoothed
 from fusedelta.rows import Row
 
-__all__ = ["Net", "Sequential", "load"]
+__all__ = ["Ensemble", "Net", "Sequential", "load"]
 
 
 # ----------------------------------------------------------------------------------------- the walk
@@ -85,6 +85,7 @@ class Net:
         self._is_free = not any(each.l1 or each.l2 for each in parameters.tensors(rows))
         self.moments = {name: np.zeros_like(params) for name in optimizer.kept}
         self.trained = 0
+        self.interrupted = False
         self.reset_optimizer()
         self._prepare = prepare
         self._loss = loss
@@ -234,6 +235,8 @@ class Net:
         total, correct = 0.0, 0.0
         m = len(X) if order is None else len(order)
         for start in range(0, m, batch_size):
+            if self.interrupted:
+                raise KeyboardInterrupt
             batch: Any = slice(start, start + batch_size)
             if order is not None:
                 batch = order[batch]
@@ -349,6 +352,12 @@ class Sequential(network.Sequential):
     """A sequence of layers trained by NumPy; see `fusedelta.Sequential`, whose API it has."""
 
     _engine_type = Net
+
+
+class Ensemble(ensemble.Ensemble):
+    """Such networks, many at a time; see `fusedelta.Ensemble`, whose API it has."""
+
+    _member_type = Sequential
 
 
 load = Sequential.load

@@ -36,11 +36,12 @@ from fusedelta.rows import Row, compile_rows
 from fusedelta.schedules import SCHEDULES
 
 if TYPE_CHECKING:
+    from fusedelta.ensemble import Ensemble
     from fusedelta.network import Sequential
 
     Net = TypeVar("Net", bound=Sequential)
 
-__all__ = ["check_path", "load", "save"]
+__all__ = ["check_path", "load", "load_ensemble", "save", "save_ensemble"]
 
 FORMAT = "fusedelta"
 VERSION = 1
@@ -65,29 +66,77 @@ NAMES = {cls: name for name, cls in KINDS.items()}
 
 def save(path: str | os.PathLike[str], net: Sequential, metadata: dict[str, Any]) -> None:
     """Write a network; see `fusedelta.Sequential.save`."""
-    write, _ = _file_format(path)
+    _file_format(path)
+    arrays = _arrays(net)
+    _write(path, {**_describe(net), "metadata": _checked_metadata(metadata)}, arrays)
+
+
+def save_ensemble(path: str | os.PathLike[str], nets: Ensemble, metadata: dict[str, Any]) -> None:
+    """Write an ensemble; see `fusedelta.Ensemble.save`."""
+    _file_format(path)
+    arrays = [_arrays(net) for net in nets]
+    header = {
+        "format": FORMAT,
+        "version": VERSION,
+        "members": [{**_describe(net), "metadata": net.metadata} for net in nets],
+        "metadata": _checked_metadata(metadata),
+    }
+    _write(path, header, {name: np.stack([each[name] for each in arrays]) for name in arrays[0]})
+
+
+def _arrays(net: Sequential) -> dict[str, np.ndarray]:
+    """What is trained, what is kept beside it, and what the optimiser keeps, by name."""
     if callable(net.loss):
         raise ValueError(
             f"save: expected a loss of this package, got {validation.shown(net.loss)}; files hold "
             "nothing that is executed: pickle the network, or save its weights alone"
         )
     groups, state = [("", net.get_weights())], net.optimizer_state
-    header = json.dumps({**_describe(net), "metadata": _checked_metadata(metadata)})
     groups += [(_prefix(name), state[name]) for name in net.optimizer.kept]
     arrays: dict[str, np.ndarray] = {}
     for prefix, pieces in groups:
         names = _array_names(net._rows, prefix, with_state=not prefix)
         arrays.update(zip(names, pieces, strict=True))
+    return arrays
+
+
+def _write(
+    path: str | os.PathLike[str], header: dict[str, Any], arrays: dict[str, np.ndarray]
+) -> None:
+    write, _ = _file_format(path)
     with _replacing(Path(path)) as temporary:
-        write(temporary, header, arrays)
+        write(temporary, json.dumps(header), arrays)
 
 
 def load(path: str | os.PathLike[str], cls: type[Net]) -> Net:
     """Read a network into a class of networks; see `fusedelta.Sequential.load`."""
+    with _reading(path) as (header, arrays):
+        return _rebuild(header, arrays, cls)
+
+
+def load_ensemble(path: str | os.PathLike[str], cls: type[Net]) -> tuple[list[Net], dict[str, Any]]:
+    """Read an ensemble's members and its metadata; see `fusedelta.Ensemble.load`."""
+    with _reading(path) as (header, arrays):
+        if "members" not in header:
+            raise ValueError("it holds a single network, for fusedelta.load")
+        headers = header["members"]
+        for name, array in arrays.items():
+            if array.ndim == 0 or len(array) != len(headers):
+                raise ValueError(f"it has {len(headers)} members, and {name} of {array.shape}")
+        members = [
+            _rebuild(each, {name: array[i] for name, array in arrays.items()}, cls)
+            for i, each in enumerate(headers)
+        ]
+        return members, header["metadata"]
+
+
+@contextmanager
+def _reading(path: str | os.PathLike[str]) -> Iterator[tuple[Any, dict[str, np.ndarray]]]:
+    """Header and arrays of a file; what is wrong with them is an error that names it."""
     _, read = _file_format(path)
     try:
         header, arrays = read(Path(path))
-        return _rebuild(json.loads(header), arrays, cls)
+        yield json.loads(header), arrays
     except (OSError, ImportError):
         raise
     except Exception as error:  # whatever damaged bytes make the readers say
@@ -139,6 +188,8 @@ def _rebuild(header: dict[str, Any], arrays: dict[str, np.ndarray], cls: type[Ne
         raise ValueError("its header is not that of a model")
     if header["version"] != VERSION:
         raise ValueError(f"it has format version {header['version']}; expected {VERSION}")
+    if "members" in header:
+        raise ValueError("it holds an ensemble, for fusedelta.Ensemble.load")
     layers = [_decode(layer) for layer in header["layers"]]
     dtype = validation.float_dtype(header["dtype"])
     n_inputs = header["inputs"] if "inputs" in header else len(arrays["layers.0.W"])  # in 0.1.0

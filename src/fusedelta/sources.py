@@ -47,6 +47,7 @@ it have moved them. `fusedelta.Sequential.partial_fit` is one pass over what the
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Sequence, Sized
+from copy import copy
 from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
@@ -60,7 +61,17 @@ if TYPE_CHECKING:
     from fusedelta.losses import Loss
     from fusedelta.validation import Prepare
 
-__all__ = ["Batches", "Piece", "Rows", "Samples", "Source", "Tally", "draw_orders", "is_on_disk"]
+__all__ = [
+    "Batches",
+    "Piece",
+    "Rows",
+    "Samples",
+    "Source",
+    "Tally",
+    "draw_orders",
+    "is_on_disk",
+    "shuffled_by",
+]
 
 #: Random orders are drawn for several epochs at a time, up to so many indices of samples.
 ORDERS_SIZE = 65536
@@ -137,6 +148,8 @@ class Samples:
         Draws the orders of the samples; None: they are taken as they lie.
     weights : ndarray, optional
         Of the samples, ready.
+    rows : ndarray of intp, optional
+        Which samples, any number of times each; by default all.
     """
 
     shortage: str | None = None
@@ -148,11 +161,21 @@ class Samples:
         batch_size: int,
         rng: np.random.Generator | None,
         weights: np.ndarray | None = None,
+        rows: np.ndarray | None = None,
     ) -> None:
         self._X, self._y, self._batch_size, self._rng = X, y, batch_size, rng
-        self._weights = weights
-        self.steps: int = -(-len(X) // batch_size)
-        self.most_epochs: int | None = None if rng is None else max(1, ORDERS_SIZE // len(X))
+        self._weights, self._rows = weights, rows
+        #: Number of samples.
+        self.m = len(X) if rows is None else len(rows)
+        self.steps: int = -(-self.m // batch_size)
+        in_order = rng is None and rows is None
+        self.most_epochs: int | None = None if in_order else max(1, ORDERS_SIZE // self.m)
+
+    def drawn(self, rows: np.ndarray) -> Samples:
+        """Some of these samples in their place; they are not copied."""
+        batch_size = min(self._batch_size, len(rows))
+        rng = self._rng if batch_size < len(rows) else None
+        return Samples(self._X, self._y, batch_size, rng, self._weights, rows)
 
     def train(self, engine: Engine, results: np.ndarray) -> None:
         """The next epochs, as many as there are results to fill, in one call of the engine."""
@@ -164,7 +187,10 @@ class Samples:
         yield Piece(self._X, self._y, self._orders(1), self._batch_size, self._weights)
 
     def _orders(self, epochs: int) -> np.ndarray | None:
-        return None if self._rng is None else draw_orders(self._rng, epochs, len(self._X))
+        if self._rng is None:
+            return None if self._rows is None else np.tile(self._rows, (epochs, 1))
+        orders = draw_orders(self._rng, epochs, self.m)
+        return orders if self._rows is None else self._rows[orders]
 
 
 class Rows:
@@ -204,7 +230,8 @@ class Rows:
         self._X, self._y, self._first, self._last = X, y, first, last
         self._sample_weight, self._by_class = sample_weight, by_class
         self._batch_size, self._rng, self._prepare = batch_size, rng, prepare
-        self.steps = -(-(last - first) // batch_size)
+        self.m = last - first
+        self.steps = -(-self.m // batch_size)
         row_bytes = X.shape[1] * prepare.dtype.itemsize
         self._chunk = max(1, CHUNK_BYTES // row_bytes // batch_size) * batch_size
         self._block = max(1, BLOCK_BYTES // row_bytes)
@@ -405,6 +432,13 @@ def read_ahead(pieces: Iterator[Piece]) -> Generator[Piece]:
         while (piece := future.result()) is not None:
             future = reader.submit(next, pieces, None)
             yield piece
+
+
+def shuffled_by(rng: np.random.Generator, source: Samples | Rows) -> Samples | Rows:
+    """The same samples in the orders of another generator, if they are shuffled at all."""
+    other = copy(source)
+    other._rng = None if source._rng is None else rng
+    return other
 
 
 def draw_orders(rng: np.random.Generator, epochs: int, m: int) -> np.ndarray:

@@ -34,26 +34,19 @@ def train(
     callbacks: Any,
     verbose: int,
 ) -> History:
-    """Train a network; parameters as for `Fit`, callbacks as for `fusedelta.Sequential.fit`."""
-    metrics = ["loss", "accuracy"] if net.is_classification else ["loss"]
-    if measure is not None:
-        metrics += [f"val_{name}" for name in metrics]
-    about = {"epochs": epochs, "steps": source.steps, "verbose": verbose, "metrics": metrics}
-    fit = Fit(net, source, epochs, measure, CallbackList(callbacks, net, about), verbose)
-    net.stop_training = False
-    try:
-        fit.run()
-    finally:
-        net._history = fit.history
+    """Train a network; parameters as for `Fit`."""
+    fit = Fit(net, source, epochs, measure, callbacks, verbose)
+    fit.begin()
+    fit.run()
     if fit.shortage is not None:
         warnings.warn(fit.shortage, UserWarning, stacklevel=3)
     if fit.divergence is not None:
         warnings.warn(fit.divergence.message, DivergenceWarning, stacklevel=3)
-    return net._history
+    return fit.history
 
 
 class Fit:
-    """One fit of a network.
+    """One fit of a network: `begin`, then `run`, which may be in another thread.
 
     Parameters
     ----------
@@ -63,7 +56,7 @@ class Fit:
     epochs : int
     measure : callable, optional
         Gives loss and accuracy on validation data.
-    callbacks : CallbackList
+    callbacks : Callback or iterable of Callback, optional
     verbose : {0, 1, 2}
 
     Attributes
@@ -80,14 +73,18 @@ class Fit:
         source: Source,
         epochs: int,
         measure: Measure | None,
-        callbacks: CallbackList,
+        callbacks: Any,
         verbose: int,
     ) -> None:
         self.divergence: Divergence | None = None
         self.shortage: str | None = None
         self._net, self._engine, self._guard = net, net._engine, net._guard
         self._source, self._measure = source, measure
-        self._callbacks = callbacks
+        metrics = ["loss", "accuracy"] if net.is_classification else ["loss"]
+        if measure is not None:
+            metrics += [f"val_{name}" for name in metrics]
+        about = {"epochs": epochs, "steps": source.steps, "verbose": verbose, "metrics": metrics}
+        self._callbacks = CallbackList(callbacks, net, about)
         self._results = np.empty((epochs, 2))
         self._validation = None if measure is None else np.empty((epochs, 2))
         self._more: dict[str, list[float]] = {}
@@ -103,9 +100,20 @@ class Fit:
             results, self._net.is_classification, validation, self._more, self.divergence
         )
 
+    def begin(self) -> None:
+        """Tell the callbacks, any of which may refuse before a weight moves."""
+        self._net.stop_training = False
+        self._net._history = self.history
+        self._callbacks.on_train_begin()
+
     def run(self) -> None:
         """Train all epochs, or up to where a callback ends the training or it diverges."""
-        self._callbacks.on_train_begin()
+        try:
+            self._run()
+        finally:
+            self._net._history = self.history
+
+    def _run(self) -> None:
         while not self._net.stop_training and (count := self._next_epochs()):
             first = self._done
             self._callbacks.on_epoch_begin(first)
