@@ -89,9 +89,9 @@ def test_steps(cls, rng):
     assert losses.tolist() == [
         each.train_step(*own_) for each, *own_ in zip(others, *own, strict=True)
     ]
-    assert nets.partial_fit(X, T, batch_size=7) is nets
+    assert nets.partial_fit(X, T, batch_size=7, sample_weight=weights) is nets
     for each in others:
-        each.partial_fit(X, T, batch_size=7)
+        each.partial_fit(X, T, batch_size=7, sample_weight=weights)
     for member, other in zip(nets, others, strict=True):
         assert_alike(member, other)
     nets.reset_optimizer()

@@ -152,8 +152,8 @@ class Ensemble(EnsembleAssembly):
             0 prints nothing, 1 a line every so many members, 2 a line per member.
         validation_split : float, default 0.0
             As for `Sequential.fit`: the last part of the samples, which no member trains on.
-        validation_data : tuple (X, y), optional
-            One for all, or ``(list of X, list of y)`` with one a member.
+        validation_data : tuple (X, y) or (X, y, sample_weight), optional
+            One for all, or a tuple of lists, ``([X, ...], [y, ...])``, with one a member.
         callbacks : Callback, list of Callback, or function, optional
             Each member gets copies of its own, which are in `callbacks` afterwards, or what
             ``callbacks(i)`` returns for member i. They may be called from several threads.
@@ -231,8 +231,7 @@ class Ensemble(EnsembleAssembly):
         lines = progress.MemberLines(verbose, n)
 
         def run(i: int) -> None:
-            fits[i].run()
-            lines.done(i, fits[i].history.history)
+            lines.done(i, fits[i].run().history)
 
         def interrupt(wanted: bool) -> None:
             for member in self:
@@ -241,22 +240,25 @@ class Ensemble(EnsembleAssembly):
         try:
             self._spread(run, passes, interrupt)
         finally:
-            self.history = history = EnsembleHistory([fit.history for fit in fits])
+            histories = [each.history for each in self if each.history is not None]
+            self.history = history = EnsembleHistory(histories)
         return history
 
-    def partial_fit(self, X: Any, y: Any, *, batch_size: int | None = None) -> Self:
+    def partial_fit(
+        self, X: Any, y: Any, *, batch_size: int | None = None, sample_weight: Any = None
+    ) -> Self:
         """Go on training with one pass over data that have come, in the order that they have.
 
         Parameters
         ----------
-        X, y, batch_size
+        X, y, batch_size, sample_weight
             As for `fit`.
 
         Returns
         -------
         self : Ensemble
         """
-        self.fit(X, y, 1, batch_size, shuffle=False, verbose=0)
+        self.fit(X, y, 1, batch_size, shuffle=False, verbose=0, sample_weight=sample_weight)
         return self
 
     def train_step(self, X: Any, y: Any, sample_weight: Any = None) -> np.ndarray:

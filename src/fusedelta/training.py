@@ -37,12 +37,12 @@ def train(
     """Train a network; parameters as for `Fit`."""
     fit = Fit(net, source, epochs, measure, callbacks, verbose)
     fit.begin()
-    fit.run()
+    history = fit.run()
     if fit.shortage is not None:
         warnings.warn(fit.shortage, UserWarning, stacklevel=3)
     if fit.divergence is not None:
         warnings.warn(fit.divergence.message, DivergenceWarning, stacklevel=3)
-    return fit.history
+    return history
 
 
 class Fit:
@@ -106,12 +106,13 @@ class Fit:
         self._net._history = self.history
         self._callbacks.on_train_begin()
 
-    def run(self) -> None:
+    def run(self) -> History:
         """Train all epochs, or up to where a callback ends the training or it diverges."""
         try:
             self._run()
         finally:
-            self._net._history = self.history
+            self._net._history = history = self.history
+        return history
 
     def _run(self) -> None:
         while not self._net.stop_training and (count := self._next_epochs()):
