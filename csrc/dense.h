@@ -1,29 +1,32 @@
-/* The dense layer's three passes. Shapes and contracts: kernels.h. The scratch of a share holds one panel, 64-byte aligned:
- * PANEL_BYTES times ld for backward and, where ld reaches FAR_BYTES, times k for forward; m (ld + UPDATE_ROWS) elements for
- * an update. */
+/* The dense layer's three passes. Shapes and contracts: kernels.h. The scratch of a share, 64-byte aligned, is the
+ * larger one of a panel of W^T, PANEL_BYTES times ld, and m (ld + UPDATE_ROWS) elements for an update; where k or ld
+ * reaches FAR_BYTES also of what multiply_far asks for. */
 #ifndef FUSEDELTA_DENSE_H
 #define FUSEDELTA_DENSE_H
 
-#include "product.h"
 #include "softmax.h"
-
-INLINE int is_far(ptrdiff_t stride) { return stride * (ptrdiff_t)sizeof(real) >= FAR_BYTES; }
+#include "thin.h"
 
 static void dense_forward(const struct row *row, const struct share *share)
 {
-    const ptrdiff_t first = share->first, last = share->last;
+    const ptrdiff_t last = share->last;
+    ptrdiff_t first = share->first;
     const real *W = row->W;
     struct product p = {
         .a = row->X, .rs = row->ldx, .cs = 1,
         .b = W, .ldb = row->ld, .depth = row->k,
         .c = row->Y, .ldc = row->ld,
-        .start = W + row->k * row->ld, .finish = ACTIVATE, .act = row->act,
+        .from = PER_COLUMN, .start = W + row->k * row->ld, .finish = ACTIVATE, .act = row->act,
     };
-    multiply(&p, first, last, row->ld, is_far(row->ld) && last - first >= 4 ? COPIED : IN_PLACE, 0, share->scratch);
+    if (row->n <= THIN) first = THIN_FORWARD[row->n - 1](&p, first, last);
+    if (last - first >= 4 && (is_far(row->ld) || (is_far(row->k) && row->ld > 4 * BLOCK)))
+        multiply_far(&p, first, last, row->ld, IN_PLACE, 0, share->scratch);
+    else
+        multiply(&p, first, last, row->ld, IN_PLACE, 0, NULL);
     if (row->act.kind == SOFTMAX)
-        softmax_rows(row->Y, row->n, row->ld, first, last);
+        softmax_rows(row->Y, row->n, row->ld, share->first, last);
     else if (is_long(row->act.kind))
-        activate_runs(row, first, 1, row->ld, (last - first) * row->ld);
+        activate_runs(row, share->first, 1, row->ld, (last - share->first) * row->ld);
 }
 
 static void dense_backward(const struct row *row, const struct share *share)
@@ -34,7 +37,10 @@ static void dense_backward(const struct row *row, const struct share *share)
         .c = row->Dx, .ldc = row->ldx,
         .finish = DERIVATIVE, .act = row->act_below, .y = row->X,
     };
-    multiply(&p, share->first, share->last, row->ldx, TRANSPOSED, row->k, share->scratch);
+    if (is_far(row->ld))
+        multiply_far(&p, share->first, share->last, row->ldx, TRANSPOSED, row->k, share->scratch);
+    else
+        multiply(&p, share->first, share->last, row->ldx, TRANSPOSED, row->k, share->scratch);
     if (is_late(row->act_below.kind))
         derive_runs(row, share->first, 1, row->ldx, (share->last - share->first) * row->ldx);
 }
@@ -55,8 +61,7 @@ static void update_weights(struct product p, ptrdiff_t first, ptrdiff_t last, pt
         struct product part = p;
         part.a += i, part.b = packed, part.c += i * p.ldc;
         if (is_far(p.cs)) {
-            for (ptrdiff_t q = 0; q < depth; q++)
-                memcpy(block + q * UPDATE_ROWS, part.a + q * p.cs, (size_t)count * sizeof(real));
+            copy(part.a, p.cs, depth, count, UPDATE_ROWS, block);
             part.a = block, part.cs = UPDATE_ROWS;
         }
         multiply(&part, 0, count, columns, PACKED, 0, NULL);
@@ -66,13 +71,15 @@ static void update_weights(struct product p, ptrdiff_t first, ptrdiff_t last, pt
 static void dense_update(const struct row *row, const struct share *share, double alpha, double beta)
 {
     static const real one = 1;
-    const ptrdiff_t first = share->first, last = share->last, weights = last < row->k ? last : row->k;
+    const ptrdiff_t last = share->last, weights = last < row->k ? last : row->k;
+    ptrdiff_t first = share->first;
     struct product p = {
         .a = row->X, .rs = 1, .cs = row->ldx,
         .b = row->D, .ldb = row->ld, .depth = share->m,
         .c = row->target, .ldc = row->ld,
         .finish = ACCUMULATE, .alpha = (real)alpha, .beta = (real)beta,
     };
+    if (row->n <= THIN) first = THIN_UPDATE[row->n - 1](&p, first, weights);
     if (first < weights) update_weights(p, first, weights, row->ld, share->scratch);
     if (last > row->k) {
         p.a = &one, p.rs = p.cs = 0; /* the input of the biases is 1 */

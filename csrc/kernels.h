@@ -17,7 +17,9 @@
 #define PANEL_BYTES 512       /* the widest panel of columns that a kernel packs at a time */
 #define NARROW 16             /* nets whose layers are all this thin or thinner train feature-major */
 #define UPDATE_ROWS 112       /* at most so many rows of weights are updated at a time, where that pays */
-#define FAR_BYTES 4096        /* from this stride on, rows share sets of L1 and no pages: panels are packed */
+#define FAR_BYTES 4096        /* from this stride on, rows share sets of L1 and no pages: they are brought together, */
+#define FAR_ROWS 512          /* at most so many at a time ... */
+#define FAR_PIECE 2048        /* ... and so many bytes of each */
 
 /* X(entry, arguments): the one list of the kernels.
  *

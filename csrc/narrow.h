@@ -43,7 +43,7 @@ static void narrow_forward(const struct row *row, ptrdiff_t m)
         .a = W, .rs = 1, .cs = row->ld,
         .b = row->X, .ldb = row->ldx, .depth = row->k,
         .c = row->Y, .ldc = row->ldx,
-        .start = W + row->k * row->ld, .start_by_row = 1, .finish = ACTIVATE, .act = row->act,
+        .from = PER_ROW, .start = W + row->k * row->ld, .finish = ACTIVATE, .act = row->act,
     };
     multiply(&p, 0, row->n, whole_blocks(m), IN_PLACE, 0, NULL);
     if (is_long(row->act.kind)) activate_runs(row, 0, row->n, row->ldx, whole_blocks(m));

@@ -17,7 +17,8 @@
 #include "activations.h"
 
 enum finish { ACTIVATE, DERIVATIVE, ACCUMULATE };
-enum source { IN_PLACE, PACKED, COPIED, TRANSPOSED };
+enum start { ZERO, PER_COLUMN, PER_ROW, ONWARD };
+enum source { IN_PLACE, PACKED, TRANSPOSED };
 enum { CHUNK = 64 }; /* of samples in an update: a chunk of D's panel, 16 KiB, stays in the nearest cache */
 
 struct product {
@@ -29,8 +30,8 @@ struct product {
     real *c;
     ptrdiff_t ldc;
     enum finish finish;
-    const real *start; /* ACTIVATE: sums start from start[j], or from start[i]; from zero otherwise */
-    int start_by_row;
+    enum start from;       /* sums start from zero, from start[j], from start[i], or go on from C */
+    const real *start;
     struct activation act; /* ACTIVATE (unless long), DERIVATIVE */
     const real *y;         /* DERIVATIVE: the activations, stride ldc */
     real alpha, beta;      /* ACCUMULATE */
@@ -51,9 +52,10 @@ INLINE void tile(const int MR, const int NV, const struct product *p, ptrdiff_t 
     vec acc[12][8]; /* the largest tile: what is not used is never there */
     UNROLL for (int r = 0; r < MR; r++)
         UNROLL for (int v = 0; v < NV; v++)
-            acc[r][v] = p->finish != ACTIVATE ? splat(0)
-                        : p->start_by_row    ? splat(p->start[i + r])
-                                             : load(p->start + v * LANES);
+            acc[r][v] = p->from == ZERO         ? splat(0)
+                        : p->from == PER_COLUMN ? load(p->start + v * LANES)
+                        : p->from == PER_ROW    ? splat(p->start[i + r])
+                                                : load(p->c + (i + r) * p->ldc + v * LANES);
 
     const real *a = p->a + i * p->rs, *b = p->b;
     const ptrdiff_t rs = p->rs, cs = p->cs, ldb = p->ldb;
@@ -171,9 +173,11 @@ static void transpose(const real *restrict w, ptrdiff_t ldw, ptrdiff_t depth, pt
         }
 }
 
-static void copy(const real *restrict from, ptrdiff_t ld, ptrdiff_t depth, ptrdiff_t columns, real *restrict b)
+/* to(0..rows-1, 0..columns-1), rows `stride` apart, := from, rows ld apart. */
+static void copy(const real *restrict from, ptrdiff_t ld, ptrdiff_t rows, ptrdiff_t columns, ptrdiff_t stride,
+                 real *restrict to)
 {
-    for (ptrdiff_t p = 0; p < depth; p++) memcpy(b + p * columns, from + p * ld, (size_t)columns * sizeof(real));
+    for (ptrdiff_t i = 0; i < rows; i++) memcpy(to + i * stride, from + i * ld, (size_t)columns * sizeof(real));
 }
 
 /* All of B, panel after panel, each together, as `multiply` takes them for so many rows. */
@@ -182,13 +186,12 @@ static void pack(const real *from, ptrdiff_t ld, ptrdiff_t depth, ptrdiff_t colu
     int w = widest(rows);
     for (ptrdiff_t j = 0; j < columns; j += WIDTHS[w] * LANES) {
         w = fitting(w, columns - j);
-        copy(from + j, ld, depth, WIDTHS[w] * LANES, b + j * depth);
+        copy(from + j, ld, depth, WIDTHS[w] * LANES, WIDTHS[w] * LANES, b + j * depth);
     }
 }
 
-/* Rows first..last-1 and all `columns` of C, panel by panel. B as it lies, or PACKED before, or first brought into `panel`
- * (depth, in whole blocks, times 512 bytes): COPIED where its stride would thrash the TLB, TRANSPOSED for backward, from
- * `valid` rows of W. Uses p up. */
+/* Rows first..last-1 and all `columns` of C, panel by panel. B as it lies, or PACKED before, or TRANSPOSED into `panel`
+ * (depth, in whole blocks, times PANEL_BYTES) from `valid` rows of W, for backward. Uses p up. */
 INLINE void multiply(struct product *p, ptrdiff_t first, ptrdiff_t last, ptrdiff_t columns, enum source source,
                      ptrdiff_t valid, real *panel)
 {
@@ -200,8 +203,6 @@ INLINE void multiply(struct product *p, ptrdiff_t first, ptrdiff_t last, ptrdiff
         const ptrdiff_t width = WIDTHS[w] * LANES;
         if (source == TRANSPOSED)
             transpose(b + j * ldb, ldb, p->depth, width, valid - j, panel);
-        else if (source == COPIED)
-            copy(b + j, ldb, p->depth, width, panel);
         if (source == IN_PLACE)
             p->b = b + j;
         else
@@ -211,8 +212,46 @@ INLINE void multiply(struct product *p, ptrdiff_t first, ptrdiff_t last, ptrdiff
         else
             run_rows(p, first, last, w);
         p->c += width;
-        if (p->finish == ACTIVATE && !p->start_by_row) p->start += width;
+        if (p->from == PER_COLUMN) p->start += width;
         if (p->finish == DERIVATIVE) p->y += width;
+    }
+}
+
+INLINE int is_far(ptrdiff_t stride) { return stride * (ptrdiff_t)sizeof(real) >= FAR_BYTES; }
+
+/* The same for long rows, which share sets of the caches and are more than those hold: rows of A are brought together, and
+ * panels of B where its rows are far apart or many use them, a piece of the depth after another, the sums going on in C.
+ * 256 x 1024 x 256 takes 0.6 of the time so, 128 x 2048 x 512 0.45, 512 x 4096 x 4096 0.65. B is IN_PLACE or TRANSPOSED.
+ * Scratch: min(rows, FAR_ROWS) times FAR_PIECE bytes, and PANEL_BYTES for each element of a piece. */
+static void multiply_far(const struct product *whole, ptrdiff_t first, ptrdiff_t last, ptrdiff_t columns,
+                         enum source source, ptrdiff_t valid, real *scratch)
+{
+    enum { PIECE = FAR_PIECE / sizeof(real), GROUP = PANEL_BYTES / sizeof(real) };
+    for (ptrdiff_t i = first, rows; i < last; i += rows) {
+        rows = last - i < FAR_ROWS ? last - i : FAR_ROWS;
+        real *block = scratch, *panel = scratch + rows * PIECE;
+        for (ptrdiff_t q = 0; q < whole->depth; q += PIECE) {
+            const ptrdiff_t left = whole->depth - q;
+            struct product p = *whole;
+            p.a = block, p.rs = PIECE, p.depth = left < PIECE ? left : PIECE;
+            p.c += i * p.ldc;
+            if (p.finish == DERIVATIVE) p.y += i * p.ldc;
+            if (q > 0) p.from = ONWARD;
+            if (left > PIECE) p.act.kind = LINEAR;
+            copy(whole->a + i * whole->rs + q, whole->rs, rows, p.depth, PIECE, block);
+            p.b += source == TRANSPOSED ? q : q * p.ldb;
+            if (source == TRANSPOSED || (rows < 48 && !is_far(p.ldb))) {
+                multiply(&p, 0, rows, columns, source, valid, panel);
+                continue;
+            }
+            for (ptrdiff_t j = 0, width; j < columns; j += width) {
+                width = columns - j < GROUP ? columns - j : GROUP;
+                struct product part = p;
+                part.b = panel, part.c += j, part.start += j;
+                pack(p.b + j, p.ldb, p.depth, width, rows, panel);
+                multiply(&part, 0, rows, width, PACKED, 0, NULL);
+            }
+        }
     }
 }
 

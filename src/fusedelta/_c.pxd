@@ -151,6 +151,8 @@ cdef extern from "kernels.h" nogil:
     const int BLOCK_BYTES
     const int PANEL_BYTES
     const int FAR_BYTES
+    const int FAR_PIECE
+    const int FAR_ROWS
     const int UPDATE_ROWS
     const int NARROW
     const int FUSEDELTA_MAX_ISAS

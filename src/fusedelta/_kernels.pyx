@@ -8,10 +8,11 @@ cimport numpy as np
 import numpy as np
 
 from fusedelta._c cimport (
-    BLOCK_BYTES, EXP, LOG1P, PANEL_BYTES, SOFTPLUS, UPDATE_ROWS, conditions_t, kernels_t, loss_t, moments_t, net_t,
+    BLOCK_BYTES, EXP, LOG1P, SOFTPLUS, conditions_t, kernels_t, loss_t, moments_t, net_t,
     noise_t, row_t, score_t, share_t,
 )
 from fusedelta._cpu cimport kernels_named
+from fusedelta._dense cimport scratch_bytes
 
 from fusedelta._program import KINDS as ACTIVATION_KINDS
 
@@ -181,11 +182,11 @@ cdef class Matrices:
             self.Y, self.D, self.T = (zeros((m, ld), dtype) for _ in range(3))
         self.S, self.Sx = zeros(self.Y.shape, dtype), zeros(self.X.shape, dtype)
         self.labels, self.weights = np.zeros(m, np.int64), zeros((lanes,), dtype)
-        self.panel = zeros((max(max(k, ld) * PANEL_BYTES, m * (ld + UPDATE_ROWS) * dtype.itemsize),), np.uint8)
         self.row.k, self.row.n, self.row.ld, self.row.ldx = k, n, ld, self.X.shape[1]
         self.row.W, self.row.target = np.PyArray_DATA(self.W), np.PyArray_DATA(self.target)
         self.row.X, self.row.Y = np.PyArray_DATA(self.X), np.PyArray_DATA(self.Y)
         self.row.D, self.row.Dx = np.PyArray_DATA(self.D), np.PyArray_DATA(self.Dx)
+        self.panel = zeros((scratch_bytes(&self.row, m, dtype.itemsize),), np.uint8)
         self.share.m, self.share.scratch = m, np.PyArray_DATA(self.panel)
         self.row.act.kind, self.row.act_below.kind = KINDS[act], KINDS[act_below]
         self.row.act.slope = self.row.act_below.slope = slope

@@ -22,12 +22,12 @@ from libc.string cimport memcpy
 cimport numpy as np
 
 from fusedelta._c cimport (
-    BLOCK_BYTES, ELU, EXPONENTIAL, FAR_BYTES, GELU, GELU_TANH, HARD_SIGMOID, HARD_TANH, LEAKY_RELU, LINEAR, MISH,
-    PANEL_BYTES, RELU, SELU, SIGMOID, SILU, SOFTMAX, SOFTPLUS, TANH, UPDATE_ROWS, row_t, score_t, share_t, stage_t,
+    BLOCK_BYTES, ELU, EXPONENTIAL, GELU, GELU_TANH, HARD_SIGMOID, HARD_TANH, LEAKY_RELU, LINEAR, MISH,
+    RELU, SELU, SIGMOID, SILU, SOFTMAX, SOFTPLUS, TANH, row_t, score_t, share_t, stage_t,
     team_active, team_barrier, team_free, team_new, team_run,
 )
 from fusedelta._cpu cimport current_kernels
-from fusedelta._dense cimport dense_ops, narrow_dense_ops
+from fusedelta._dense cimport dense_ops, narrow_dense_ops, scratch_bytes
 from fusedelta._elementwise cimport activation_ops, dropout_ops, fork_ops
 from fusedelta._losses cimport UserLoss, set_loss
 from fusedelta._normalize cimport batch_ops, layer_ops
@@ -51,12 +51,6 @@ cdef ptrdiff_t FAR_AWAY = 32768
 
 cdef inline ptrdiff_t round_up(ptrdiff_t size) noexcept nogil:
     return (size + BLOCK_BYTES - 1) // BLOCK_BYTES * BLOCK_BYTES
-
-
-cdef ptrdiff_t scratch_bytes(const row_t *row, ptrdiff_t m, ptrdiff_t itemsize) noexcept nogil:
-    """What the kernels of a dense row ask for: see dense.h."""
-    cdef ptrdiff_t panel = max(row.ld, row.k if row.ld * itemsize >= FAR_BYTES else 0) * PANEL_BYTES
-    return max(panel, m * (row.ld + UPDATE_ROWS) * itemsize)
 
 
 @cython.final
