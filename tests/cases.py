@@ -1,6 +1,7 @@
 """Shapes and kinds worth trying, for the tests of the kernels and for their benchmarks."""
 
 import os
+from itertools import product
 
 import fusedelta as fd
 from fusedelta import _cpu
@@ -14,6 +15,8 @@ EARLY = ["linear", "relu", "leaky_relu", "sigmoid", "tanh"]
 SLOPED = ["softplus", "silu", "mish", "gelu", "gelu_tanh"]
 LATE = ["elu", "selu", "hard_sigmoid", "hard_tanh", "exponential", *SLOPED]
 ELEMENTWISE = [*EARLY, *LATE]
+# One of each way that an activation is computed: in registers, in a pass of its own, with slopes
+TYPICAL = ["relu", "tanh", "gelu"]
 ACTIVATIONS = [*ELEMENTWISE, "softmax"]
 
 # Every rule of an update, and those whose parameters change what is computed
@@ -104,6 +107,12 @@ MIXED = {
         fd.Dense(4, "softmax"),
     ],
 }
+
+
+def crossed(first, second, some_first, some_second):
+    """Pairs of all with some and of some with all, where those of all with all are too many."""
+    return list(dict.fromkeys([*product(first, some_second), *product(some_first, second)]))
+
 
 # (m, k, n): every tile height and width, their tails, and strides on both sides of the packing
 DENSE_SHAPES = [

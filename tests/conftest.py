@@ -4,7 +4,7 @@ import os
 
 import numpy as np
 import pytest
-from cases import ISAS
+from cases import FUSED_ISAS, ISAS
 from hypothesis import settings
 
 import fusedelta as fd
@@ -19,7 +19,14 @@ if "CI" in os.environ:
     settings.load_profile("ci")
 
 
-@pytest.fixture(params=ENGINES)
+def pytest_collection_modifyitems(items):
+    """Mark what need not be repeated in a process with another instruction set."""
+    for item in items:
+        if not {"isa", "engine", "fused_isas"}.isdisjoint(item.fixturenames):
+            item.add_marker(pytest.mark.any_isa)
+
+
+@pytest.fixture(params=["compiled", pytest.param("reference", marks=pytest.mark.any_isa)])
 def sequential(request):
     """The class of networks: the compiled one, then its NumPy twin."""
     return ENGINES[request.param]
@@ -57,3 +64,22 @@ def eager():
     before = _threads.use_flops_per_thread(1)
     yield
     _threads.use_flops_per_thread(before)
+
+
+@pytest.fixture(params=[*ISAS, "reference"])
+def engine(request):
+    """The class of networks: the compiled one on each instruction set, then its NumPy twin."""
+    if request.param == "reference":
+        yield fd.reference.Sequential
+        return
+    before = _cpu.use_isa(request.param)
+    yield fd.Sequential
+    _cpu.use_isa(before)
+
+
+@pytest.fixture
+def fused_isas():
+    """The instruction sets that promise each other's bits."""
+    if len(FUSED_ISAS) < 2:
+        pytest.skip(f"one instruction set with FMA here: {FUSED_ISAS}")
+    return FUSED_ISAS

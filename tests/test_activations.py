@@ -1,6 +1,7 @@
 """Activations: how exact the compiled ones are, their edges, the objects and their names."""
 
 import sys
+from itertools import product
 
 import numpy as np
 import pytest
@@ -67,16 +68,18 @@ def values(kind, dtype, rng):
 
 
 @EXTENDED
+@pytest.mark.any_isa
 @pytest.mark.parametrize("kind", RANGES)
-def test_errors_in_units_in_the_last_place(isa, dtype, kind, rng):
+def test_errors_in_units_in_the_last_place(dtype, kind, rng):
     x = values(kind, dtype, rng)
-    exact = EXACT[kind](x.astype(np.longdouble))
+    exact = EXACT[kind](x.astype(np.longdouble))  # which takes longer than all the kernels
     with np.errstate(over="ignore", under="ignore"):
         spacing = np.spacing(np.abs(exact).astype(dtype)).astype(np.longdouble)
     good = np.isfinite(spacing)
-    got = apply(isa, kind, x, SLOPE).astype(np.longdouble)
-    error = np.abs(got - exact)[good] / spacing[good]
-    assert error.max() <= ULPS[kind]
+    for isa in ISAS:
+        got = apply(isa, kind, x, SLOPE).astype(np.longdouble)
+        error = np.abs(got - exact)[good] / spacing[good]
+        assert error.max() <= ULPS[kind], isa
 
 
 @EXTENDED
@@ -89,13 +92,15 @@ def test_the_left_tail_of_gelu_by_tanh(isa, dtype, rng):
 
 
 @EXTENDED
+@pytest.mark.any_isa
 @pytest.mark.parametrize("kind", SLOPED)
-def test_slopes_are_exact_relative_to_their_terms(isa, dtype, kind, rng):
+def test_slopes_are_exact_relative_to_their_terms(dtype, kind, rng):
     x = values(kind, dtype, rng)
     terms = SLOPES[kind](x.astype(np.longdouble))
-    size = sum(map(np.abs, terms)) + np.finfo(dtype).tiny
-    error = np.abs(apply(isa, kind, x, slopes=True).astype(np.longdouble) - sum(terms)) / size
-    assert error.max() <= (20 if kind == "gelu_tanh" else 4) * np.finfo(dtype).eps
+    size, exact = sum(map(np.abs, terms)) + np.finfo(dtype).tiny, sum(terms)
+    for isa in ISAS:
+        error = np.abs(apply(isa, kind, x, slopes=True).astype(np.longdouble) - exact) / size
+        assert error.max() <= (20 if kind == "gelu_tanh" else 4) * np.finfo(dtype).eps, isa
 
 
 INF = np.inf
@@ -117,22 +122,21 @@ AT_EDGES = {  # None: as the values themselves
 }
 
 
-@pytest.mark.parametrize("kind", AT_EDGES)
-def test_edges(isa, dtype, kind):
-    x = EDGES.astype(dtype)
-    expected = [x[i] if y is None else y for i, y in enumerate(AT_EDGES[kind])]
-    got = apply(isa, kind, x, 1.0)
-    eps = np.finfo(dtype).eps
-    denormal = np.finfo(dtype).smallest_subnormal
-    np.testing.assert_allclose(got, np.array(expected, dtype), rtol=2 * eps, atol=denormal)
+def test_edges(isa, dtype):
+    x, info = EDGES.astype(dtype), np.finfo(dtype)
+    rounding = {"rtol": 2 * info.eps, "atol": info.smallest_subnormal}
+    for kind, values in AT_EDGES.items():
+        expected = [x[i] if y is None else y for i, y in enumerate(values)]
+        got = apply(isa, kind, x, 1.0)
+        np.testing.assert_allclose(got, np.array(expected, dtype), **rounding, err_msg=kind)
 
 
-@pytest.mark.parametrize("kind", SLOPED)
-def test_slopes_at_the_edges(isa, dtype, kind):
-    got = apply(isa, kind, EDGES.astype(dtype), slopes=True)
-    middle = 0.6 if kind == "mish" else 0.5
-    expected = [middle, 1, 0, np.nan, middle, middle, 1, 0]
-    np.testing.assert_allclose(got, expected, rtol=1e-6, atol=1e-37)
+def test_slopes_at_the_edges(isa, dtype):
+    for kind in SLOPED:
+        got = apply(isa, kind, EDGES.astype(dtype), slopes=True)
+        middle = 0.6 if kind == "mish" else 0.5
+        expected = [middle, 1, 0, np.nan, middle, middle, 1, 0]
+        np.testing.assert_allclose(got, expected, rtol=1e-6, atol=1e-37, err_msg=kind)
 
 
 def test_signs_of_zero(isa, dtype):
@@ -142,24 +146,22 @@ def test_signs_of_zero(isa, dtype):
     )
 
 
-@pytest.mark.parametrize("kind", ["exp", "log1p", *ELEMENTWISE])
-def test_no_value_depends_on_its_place(isa, dtype, kind):
-    for value in (0.3, 1.7, 5.1, -0.9):
+def test_no_value_depends_on_its_place(isa, dtype):
+    for kind, value in product(["exp", "log1p", *ELEMENTWISE], (0.3, 1.7, 5.1, -0.9)):
         x = np.full(37, abs(value) if kind == "log1p" else value, dtype)
-        assert len(set(apply(isa, kind, x, SLOPE).tolist())) == 1
+        assert len(set(apply(isa, kind, x, SLOPE).tolist())) == 1, kind
         if kind in SLOPED:
-            assert len(set(apply(isa, kind, x, slopes=True).tolist())) == 1
+            assert len(set(apply(isa, kind, x, slopes=True).tolist())) == 1, kind
 
 
-@pytest.mark.skipif(len(FUSED_ISAS) < 2, reason=f"one instruction set with FMA here: {FUSED_ISAS}")
 @pytest.mark.parametrize("kind", RANGES)
-def test_instruction_sets_give_the_same_bits(dtype, kind, rng):
+def test_instruction_sets_give_the_same_bits(fused_isas, dtype, kind, rng):
     x = np.concatenate([values(kind, dtype, rng), np.abs(EDGES).astype(dtype)])
-    first, *others = (apply(isa, kind, x, SLOPE) for isa in FUSED_ISAS)
+    first, *others = (apply(isa, kind, x, SLOPE) for isa in fused_isas)
     for other in others:
         np.testing.assert_array_equal(first, other)
     if kind in SLOPED:
-        first, *others = (apply(isa, kind, x, slopes=True) for isa in FUSED_ISAS)
+        first, *others = (apply(isa, kind, x, slopes=True) for isa in fused_isas)
         for other in others:
             np.testing.assert_array_equal(first, other)
 
@@ -167,9 +169,13 @@ def test_instruction_sets_give_the_same_bits(dtype, kind, rng):
 # ---- in networks ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", LATE)
 @pytest.mark.parametrize("widths", [(9, 5), (40, 20)], ids=["thin", "wide"])
-def test_a_sample_has_the_same_outputs_alone_and_in_any_batch(isa, dtype, kind, widths, rng):
+def test_a_sample_has_the_same_outputs_alone_and_in_any_batch(isa, dtype, widths):
+    for kind in LATE:
+        check_samples(dtype, kind, widths, np.random.default_rng(7))
+
+
+def check_samples(dtype, kind, widths, rng):
     layers = [fd.Dense(widths[0], kind), fd.Dense(widths[1], kind)]
     net = fd.Sequential(layers, "mean_squared_error", input_shape=(6,), dtype=dtype, seed=2)
     X = rng.standard_normal((300, 6)).astype(dtype) * 0.3
@@ -181,6 +187,7 @@ def test_a_sample_has_the_same_outputs_alone_and_in_any_batch(isa, dtype, kind, 
     assert net.evaluate(X, whole)["loss"] == 0
 
 
+@pytest.mark.any_isa
 @pytest.mark.parametrize("kind", LATE)
 def test_threads_and_instruction_sets_do_not_change_a_bit(dtype, kind, rng):
     X = rng.standard_normal((256, 30)).astype(dtype)

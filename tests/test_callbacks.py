@@ -100,12 +100,10 @@ def test_order_and_arguments_of_the_calls(sequential):
 @pytest.mark.parametrize("recorder", [fd.Callback, Recorder, BatchRecorder])
 @pytest.mark.parametrize("sizes", [(3, 6, 4), (3, 20, 4)], ids=["thin", "wide"])
 @pytest.mark.parametrize("shuffle", [True, False])
-def test_callbacks_change_no_bit(sequential, recorder, sizes, shuffle, dtype):
+def test_callbacks_change_no_bit(sequential, recorder, sizes, shuffle):
     """Batches of 11, 11 and 1: the last one would be alone if it came by itself."""
     layers = [fd.Dense(sizes[1], "tanh"), fd.Dense(sizes[2], "sigmoid")]
-    nets = [
-        sequential(layers, "mean_squared_error", fd.Adam(), (3,), dtype, seed=1) for _ in range(2)
-    ]
+    nets = [sequential(layers, "mean_squared_error", fd.Adam(), (3,), seed=1) for _ in range(2)]
     y = np.eye(4)[LABELS]
     options = {"epochs": 5, "batch_size": 11, "shuffle": shuffle, "verbose": 0}
     expected = nets[0].fit(X, y, **options)
@@ -196,8 +194,12 @@ def test_lambda_callback(sequential):
 
 
 @pytest.mark.parametrize("case", KERAS["early_stopping"], ids=str)
-@pytest.mark.parametrize("restore", [True, False])
-def test_early_stopping_as_in_keras(sequential, case, restore):
+def test_early_stopping_as_in_keras(sequential, case):
+    for restore in (True, False):
+        check_early_stopping(sequential, case, restore)
+
+
+def check_early_stopping(sequential, case, restore):
     figures = [float(figure) for figure in case["figures"]]
     stopping = fd.EarlyStopping("mine", **case["options"], restore_best_weights=restore)
     weights = []

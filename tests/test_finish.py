@@ -158,6 +158,7 @@ def test_steps_are_exact_to_a_few_roundings(isa, dtype, kernel, kept, rng):
     np.testing.assert_allclose(step, exact, rtol=6 * np.finfo(dtype).eps)
 
 
+@pytest.mark.any_isa
 @pytest.mark.parametrize(("kernel", "kept"), CASES)
 def test_finish_in_pieces_and_on_other_instruction_sets_gives_the_same_bits(dtype, kernel, kept):
     results = []

@@ -40,9 +40,15 @@ print(peak - before, sum(net.memory.values()) + X.nbytes + y.nbytes)
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/clear_refs"), reason="no /proc/self/clear_refs")
-@pytest.mark.parametrize("optimizer", ["fd.SGD(0.01)", "fd.Adam()"])
-@pytest.mark.parametrize("n_threads", [1, 2])
-@pytest.mark.parametrize("shuffle", [True, False])
+@pytest.mark.parametrize(
+    ("optimizer", "n_threads", "shuffle"),
+    [
+        ("fd.SGD(0.01)", 1, True),
+        ("fd.SGD(0.01)", 2, False),
+        ("fd.Adam()", 1, False),
+        ("fd.Adam()", 2, True),
+    ],
+)
 def test_fit_takes_what_it_says(optimizer, n_threads, shuffle):
     """At its peak the process is larger by what `memory` lists and by the data, and no more."""
     done = subprocess.run(

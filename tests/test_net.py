@@ -9,11 +9,12 @@ import sys
 import threading
 import time
 import tracemalloc
+from itertools import product
 
 import numpy as np
 import psutil
 import pytest
-from cases import ACTIVATIONS, ELEMENTWISE, FUSED_ISAS, OPTIMIZERS
+from cases import ACTIVATIONS, ELEMENTWISE, OPTIMIZERS
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
@@ -23,8 +24,9 @@ from fusedelta.sources import draw_orders
 
 # An exponential of an exponential overflows
 HIDDEN = [act for act in ELEMENTWISE if act != "exponential"]
-SQUARED = ["half_sum_squared_error", "mean_squared_error"]
-PAIRS = [(act, loss) for act in ACTIVATIONS for loss in SQUARED] + [
+PAIRS = [(act, "mean_squared_error") for act in ACTIVATIONS] + [
+    ("tanh", "half_sum_squared_error"),
+    ("softmax", "half_sum_squared_error"),
     *((act, loss) for act in ("linear", "gelu") for loss in ("huber", "log_cosh", "quantile")),
     ("exponential", "poisson"),
     ("softplus", "poisson"),
@@ -87,7 +89,7 @@ def on_a_kink(twin, layers):
 
 @pytest.mark.filterwarnings("ignore::fusedelta.DivergenceWarning")  # as some do: both together
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(problem=problems())
 def test_random_networks_agree_with_numpy(isa, dtype, problem):
@@ -122,7 +124,6 @@ def test_random_networks_agree_with_numpy(isa, dtype, problem):
     ("hidden", "act", "loss"),
     [
         *(("tanh", act, loss) for act, loss in PAIRS),
-        *((hidden, "sigmoid", "binary_crossentropy") for hidden in ELEMENTWISE),
         *((hidden, "softmax", "sparse_categorical_crossentropy") for hidden in ELEMENTWISE),
     ],
 )
@@ -168,13 +169,17 @@ def trained_params(spec, dtype, batch_size, optimizer=OPTIMIZERS[0]):
     return net.params.copy()
 
 
-@pytest.mark.skipif(len(FUSED_ISAS) < 2, reason=f"one instruction set with FMA here: {FUSED_ISAS}")
-@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=str)
-@pytest.mark.parametrize("batch_size", [1, 2, 16, None])
-@pytest.mark.parametrize("spec", NETS, ids=lambda spec: "-".join(map(str, spec[0])))
-def test_instruction_sets_train_to_the_same_bits(dtype, spec, batch_size, optimizer):
+@pytest.mark.parametrize(
+    ("spec", "batch_size", "optimizer"),
+    [
+        *product(NETS, [1, 2, 16, None], OPTIMIZERS[:2]),
+        *product(NETS[1:2], [16], OPTIMIZERS[2:]),
+    ],
+    ids=lambda value: "-".join(map(str, value[0])) if type(value) is tuple else str(value),
+)
+def test_instruction_sets_train_to_the_same_bits(fused_isas, dtype, spec, batch_size, optimizer):
     results = []
-    for isa in FUSED_ISAS:
+    for isa in fused_isas:
         before = _cpu.use_isa(isa)
         results.append(trained_params(spec, dtype, batch_size, optimizer))
         _cpu.use_isa(before)
@@ -197,8 +202,9 @@ def threaded(n_threads, dtype="float32", optimizer=OPTIMIZERS[0]):
     return net, *data(loss, 301, 300, 10, np.random.default_rng(6))
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=str)
+@pytest.mark.parametrize("optimizer", [fd.SGD(0.05), fd.SGD(0.05, 0.9), fd.Adam(0.01)], ids=str)
 def test_any_number_of_threads_gives_the_same_bits(isa, dtype, optimizer):
+    """With the work that a thread is worth; with less, and other optimisers: test_threads.py."""
     results = []
     for n_threads in (1, 2, 4):
         net, X, y = threaded(n_threads, dtype, optimizer)
@@ -279,10 +285,10 @@ def test_instruction_sets_really_differ(dtype):
 # ---- memory, threads, signals --------------------------------------------------------------------
 
 
-def test_many_small_calls_do_not_grow_memory(isa, dtype, rng):
-    net = build(*NETS[0], dtype)
-    X = rng.standard_normal((30, 2)).astype(dtype)
-    y = np.ones((30, 1), dtype)
+def test_many_small_calls_do_not_grow_memory(rng):
+    net = build(*NETS[0], "float32")
+    X = rng.standard_normal((30, 2)).astype("float32")
+    y = np.ones((30, 1), "float32")
 
     def calls(count):
         for _ in range(count):
@@ -383,8 +389,7 @@ def test_digits_are_learned():
     assert net.evaluate(X_test, y_test)["accuracy"] >= 0.97
 
 
-@pytest.mark.parametrize("zeros", [0.0, 0.3, 0.9])
-@pytest.mark.parametrize("shuffle", [False, True])
+@pytest.mark.parametrize(("zeros", "shuffle"), [(0.0, True), (0.3, False), (0.9, True)])
 def test_the_next_sample_may_be_begun_with_an_update(isa, dtype, rng, zeros, shuffle):
     """One walk over the first weights for an update and the next product: the bits of two."""
     k, n, m, epochs = 600, 40, 7, 3

@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from cases import ELEMENTWISE
+from cases import ELEMENTWISE, crossed
 
 import fusedelta as fd
 from fusedelta import reference
@@ -95,18 +95,19 @@ def test_softmax_backward_is_the_jacobian():
     np.testing.assert_allclose(softmax_backward(G, G, Y), G @ jacobian, rtol=1e-14)
 
 
-@pytest.mark.parametrize("hidden", [*ELEMENTWISE, fd.LeakyReLU(0.1), fd.ELU(0.5)], ids=str)
-@pytest.mark.parametrize(
-    ("loss", "output"),
-    [
-        ("mean_squared_error", "softmax"),
-        ("half_sum_squared_error", "linear"),
-        ("binary_crossentropy", "sigmoid"),
-        ("categorical_crossentropy", "softmax"),
-        ("sparse_categorical_crossentropy", "softmax"),
-    ],
-)
-def test_single_precision_stays_single(hidden, loss, output):
+HIDDEN = [*ELEMENTWISE, fd.LeakyReLU(0.1), fd.ELU(0.5)]
+PAIRS = [
+    ("mean_squared_error", "softmax"),
+    ("half_sum_squared_error", "linear"),
+    ("binary_crossentropy", "sigmoid"),
+    ("categorical_crossentropy", "softmax"),
+    ("sparse_categorical_crossentropy", "softmax"),
+]
+
+
+@pytest.mark.parametrize(("pair", "hidden"), crossed(PAIRS, HIDDEN, PAIRS[:1], ["tanh"]), ids=str)
+def test_single_precision_stays_single(pair, hidden):
+    loss, output = pair
     layers = [fd.Dense(3, hidden), fd.Dense(2, output)]
     net = reference.Sequential(layers, loss, input_shape=(2,), seed=0)
     y = [0, 1] if loss.startswith("sparse") else [[0, 1], [1, 0]]

@@ -46,8 +46,8 @@ def test_everything_comes_back(sequential, dtype, path):
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=str)
-def test_training_goes_on_where_it_was(sequential, dtype, path, optimizer):
-    net = build(sequential, dtype=dtype, optimizer=optimizer)
+def test_training_goes_on_where_it_was(sequential, path, optimizer):
+    net = build(sequential, optimizer=optimizer)
     net.fit(X, Y, epochs=3, batch_size=5, verbose=0)
     net.save(path)
     loaded = sequential.load(path)
