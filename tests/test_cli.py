@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -421,6 +422,18 @@ class TestProcess:
         lines = [line.split()[1:] for line in cli.EXAMPLES.splitlines()[1:]]
         parsed = [cli._parser().parse_args(line) for line in lines]
         assert [options.command for options in parsed] == [line[0] for line in lines]
+
+    def test_the_readme_lists_the_options_of_train(self):
+        """In the paragraph below the commands, all but those of the data and of the printing."""
+        readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+        section = readme.split("## On the command line")[1].split("## Speed")[0]
+        listed = set(re.findall(r"--[a-z][a-z0-9-]+", section))
+        parser = cli._Parser()
+        cli._add_train(parser)
+        options = {action.option_strings[0] for action in parser._actions if action.option_strings}
+        unlisted = {"-h", "--drop", "--task", "--validation-split", "--quiet", "--profile"}
+        assert options - listed == unlisted
+        assert listed - options == {"--proba"}
 
     def test_interrupt(self, run, monkeypatch):
         def interrupt(*arguments):

@@ -38,12 +38,14 @@ __all__ = ["BatchNormalization", "LayerNormalization"]
 class BatchNormalization(Layer):
     """Normalises each feature: ``Y = gamma (X - mean) / sqrt(var + epsilon) + beta``.
 
-    In training, mean and variance (the biased one) are those of the batch, and gradients flow
-    through them; each whole step moves two averages towards them,
-    ``moving = momentum * moving + (1 - momentum) * batch``, that `predict` and `evaluate` use
-    instead. Where gradients are accumulated, each of an update's batches is normalised by its own
-    statistics and moves the averages. They are in `get_weights` behind gamma and beta, as in Keras,
-    but no optimiser touches them.
+    In training, mean and variance are those of the batch, and gradients flow through them; each
+    whole step moves two averages towards them, ``moving = momentum * moving + (1 - momentum) *
+    batch``, that `predict` and `evaluate` use instead. The variance is the biased one in both, as
+    in Keras, so that predictions go by what training saw (PyTorch's average is of the unbiased
+    one, m / (m - 1) times as large; its momentum is 1 minus this one). Where gradients are
+    accumulated, each of an update's batches is normalised by its own figures and moves the
+    averages. They are in `get_weights` behind gamma and beta, as in Keras, but no optimiser touches
+    them.
 
     `gradients` and `gradient_check` see the batch's statistics and move nothing. A network with
     this layer trains on one thread, whatever its `n_threads`.
