@@ -16,7 +16,16 @@ ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT))
 
 from benchmarks import __main__ as command  # noqa: E402
-from benchmarks import accuracy, bench_kernels, instructions, report, rivals, scaling, workloads  # noqa: E402
+from benchmarks import (  # noqa: E402
+    accuracy,
+    bench_kernels,
+    disk,
+    instructions,
+    report,
+    rivals,
+    scaling,
+    workloads,
+)
 
 SMALL = [w.name for w in workloads.WORKLOADS if w.flops * w.batches < 1e8]
 
@@ -231,3 +240,36 @@ def test_scaling_command(monkeypatch, capsys):
     fit = scaling.Fit(rows=10, epochs=3, seconds=6.0)
     assert fit.per_sample == pytest.approx(0.2)
     assert "2.00" in scaling.table([fit, scaling.Fit(10, 3, 12.0)])
+
+
+# ---- disk ----------------------------------------------------------------------------------------
+
+
+def test_disk_command(capsys, tmp_path):
+    assert disk.main(["--megabytes", "3", "--tries", "2", "--folder", str(tmp_path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "64-8-1 relu, float32, batches of 256" in lines
+    rows = [line for line in lines if line.startswith(tuple(disk.WAYS))]
+    assert len(rows) == 2 * len(disk.WAYS)
+    assert rows[0].split()[-2] == "1.00"
+    assert not list(tmp_path.iterdir())
+
+
+def test_rates_of_the_disk():
+    passes = [
+        disk.Pass("read", False, 2.0, 300 * disk.MB, None),
+        disk.Pass("evaluate", False, 4.0, 300 * disk.MB, 7 * disk.MB),
+    ]
+    assert [each.rate for each in passes] == [150, 75]
+    last = disk.table(passes).splitlines()[-1].split()
+    assert last == ["evaluate", "disk", "4", "s", "75", "0.50", "7"]
+
+
+def test_the_file_is_what_it_says(tmp_path):
+    path = tmp_path / "table.npy"
+    disk.write(path, 10_000)
+    table = np.load(path)
+    assert table.shape == (10_000, disk.INPUTS + 1)
+    np.testing.assert_array_equal(table[:, -1], table[:, 0] * table[:, 1])
+    for way in disk.WAYS.values():
+        way(path)

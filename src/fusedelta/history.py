@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import overload
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
 from fusedelta.divergence import Divergence
 
-__all__ = ["EnsembleHistory", "History"]
+if TYPE_CHECKING:
+    from fusedelta.losses import Loss
+
+__all__ = ["EnsembleHistory", "History", "Tally"]
 
 
 class History:
@@ -193,3 +196,29 @@ def _measured(name: str, values: np.ndarray | None, reason: str) -> np.ndarray:
     if values is None:
         raise AttributeError(f"{name}: {reason}")
     return values
+
+
+class Tally:
+    """Loss and accuracy of several batches together.
+
+    Parameters
+    ----------
+    loss : Loss
+        Says whether losses are means or sums.
+    """
+
+    def __init__(self, loss: Loss) -> None:
+        self._normalizer = loss.normalizer
+        self._sum = self._hits = 0.0
+        self.m = 0
+
+    def add(self, result: Sequence[float] | np.ndarray, m: int) -> None:
+        """Count the loss and accuracy of m samples."""
+        self._sum += result[0] * self._normalizer(m, 1)
+        self._hits += result[1] * m
+        self.m += m
+
+    @property
+    def means(self) -> tuple[float, float]:
+        """Loss and accuracy of all of them."""
+        return self._sum / self._normalizer(self.m, 1), self._hits / self.m

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 import numpy as np
 
 from fusedelta import sources, validation, weighting
+from fusedelta.fetching import is_on_disk
 from fusedelta.sources import Batches, Rows, Samples
 
 if TYPE_CHECKING:
@@ -203,14 +204,12 @@ def _targets(prepare: Prepare, y: Any, m: int) -> Iterator[np.ndarray]:
 
 def is_large(X: Any, prepare: Prepare) -> bool:
     """Whether data are on disk and must not come into memory as a whole."""
-    return (
-        sources.is_on_disk(X) and math.prod(X.shape) * prepare.dtype.itemsize > sources.CHUNK_BYTES
-    )
+    return is_on_disk(X) and math.prod(X.shape) * prepare.dtype.itemsize > sources.CHUNK_BYTES
 
 
 def _checked(X: Any, y: Any, sample_weight: Any, prepare: Prepare) -> tuple[Any, Any, Any]:
     """Data on disk, of which shapes and first row are right. Weights in memory are made ready."""
-    y = y if sources.is_on_disk(y) else np.asarray(y)
+    y = y if is_on_disk(y) else np.asarray(y)
     if len(X.shape) != 2:
         raise ValueError(f"X: expected shape (samples, features), got {X.shape}")
     if len(y.shape) == 0 or y.shape[0] != X.shape[0]:
@@ -220,7 +219,7 @@ def _checked(X: Any, y: Any, sample_weight: Any, prepare: Prepare) -> tuple[Any,
     prepare.pair(X[:1], y[:1])
     if sample_weight is None:
         return X, y, None
-    if not sources.is_on_disk(sample_weight):
+    if not is_on_disk(sample_weight):
         return X, y, prepare.weights(sample_weight, X.shape[0])
     if tuple(sample_weight.shape) != (X.shape[0],):
         raise ValueError(

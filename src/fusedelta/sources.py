@@ -46,7 +46,7 @@ it have moved them. `fusedelta.Sequential.partial_fit` is one pass over what the
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Sequence, Sized
+from collections.abc import Generator, Iterable, Iterator, Sized
 from copy import copy
 from dataclasses import replace
 from itertools import chain
@@ -55,6 +55,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 import numpy as np
 
 from fusedelta import validation, weighting
+from fusedelta.fetching import expect, read_ahead
+from fusedelta.history import Tally
 
 if TYPE_CHECKING:
     from fusedelta.engine import Engine
@@ -67,9 +69,7 @@ __all__ = [
     "Rows",
     "Samples",
     "Source",
-    "Tally",
     "draw_orders",
-    "is_on_disk",
     "shuffled_by",
 ]
 
@@ -84,6 +84,9 @@ BLOCK_BYTES = 2**20
 
 #: Inputs, targets and, where there are some, weights of samples, as an engine takes them.
 Ready: TypeAlias = tuple[np.ndarray, np.ndarray, np.ndarray | None]
+
+#: Rows on disk: the first, and the one after the last.
+Ranges: TypeAlias = list[tuple[int, int]]
 
 END = object()  # of an iterator
 
@@ -241,14 +244,14 @@ class Rows:
         return read_ahead(self._read())
 
     def _read(self) -> Iterator[Piece]:
-        for ranges in self._chunks():
+        for ranges in self._expected(self._chunks()):
             X, y, weights = self._load(ranges)
             order = None if self._rng is None else draw_orders(self._rng, 1, len(X))
             yield Piece(X, y, order, self._batch_size, weights)
 
-    def _chunks(self) -> Iterator[list[tuple[int, int]]]:
-        """Ranges of rows that are together in memory; all chunks but the last are equally large."""
-        chunk: list[tuple[int, int]] = []
+    def _chunks(self) -> Iterator[Ranges]:
+        """What is together in memory; all chunks but the last are equally large."""
+        chunk: Ranges = []
         room = self._chunk
         for first, last in self._blocks():
             while last - first >= room:
@@ -268,20 +271,37 @@ class Rows:
         for start in self._rng.permutation(starts).tolist():
             yield start, min(start + self._block, self._last)
 
-    def _load(self, ranges: list[tuple[int, int]]) -> Ready:
-        parts = [self._part(*part) for part in ranges]
-        if len(parts) == 1:
-            return parts[0]
-        X, y, weights = zip(*parts, strict=True)
-        weighted = weights[0] is not None
-        return np.concatenate(X), np.concatenate(y), np.concatenate(weights) if weighted else None
+    def _expected(self, chunks: Iterator[Ranges]) -> Iterator[Ranges]:
+        """The same chunks; the system is told of each one before the one ahead of it is used."""
+        ahead: Ranges | None = None
+        for chunk in chain(chunks, [None]):
+            for first, last in chunk or []:
+                for data in (self._X, self._y, self._sample_weight):
+                    expect(data, first, last)
+            if ahead is not None:
+                yield ahead
+            ahead = chunk
 
-    def _part(self, first: int, last: int) -> Ready:
+    def _load(self, ranges: Ranges) -> Ready:
+        if len(ranges) == 1:
+            return self._part(*ranges[0])
+        shape = (sum(last - first for first, last in ranges), self._X.shape[1])
+        X, at = np.empty(shape, self._prepare.dtype), 0
+        parts = []
+        for first, last in ranges:
+            parts.append(self._part(first, last, X[at : at + last - first]))
+            at += last - first
+        _, y, weights = zip(*parts, strict=True)
+        return X, np.concatenate(y), None if weights[0] is None else np.concatenate(weights)
+
+    def _part(self, first: int, last: int, room: np.ndarray | None = None) -> Ready:
+        """Rows, ready; in `room` if that is given, so that they are copied once."""
         rows = slice(first, last)
+        X, y = self._X[rows], self._y[rows]
         given = None if self._sample_weight is None else self._sample_weight[rows]
         try:
-            X, y = self._prepare.pair(self._X[rows], self._y[rows])
-            return X, y, weighting.combine(self._prepare, y, given, self._by_class)
+            ready, y = self._prepare.pair(X, y, room)
+            return ready, y, weighting.combine(self._prepare, y, given, self._by_class)
         except ValueError as error:
             raise ValueError(f"rows {first} to {last - 1}, counted from 0 there: {error}") from None
 
@@ -387,51 +407,6 @@ class Batches:
 
 #: Where the samples of a fit come from.
 Source: TypeAlias = Samples | Rows | Batches
-
-
-class Tally:
-    """Loss and accuracy of several batches together.
-
-    Parameters
-    ----------
-    loss : Loss
-        Says whether losses are means or sums.
-    """
-
-    def __init__(self, loss: Loss) -> None:
-        self._normalizer = loss.normalizer
-        self._sum = self._hits = 0.0
-        self.m = 0
-
-    def add(self, result: Sequence[float] | np.ndarray, m: int) -> None:
-        """Count the loss and accuracy of m samples."""
-        self._sum += result[0] * self._normalizer(m, 1)
-        self._hits += result[1] * m
-        self.m += m
-
-    @property
-    def means(self) -> tuple[float, float]:
-        """Loss and accuracy of all of them."""
-        return self._sum / self._normalizer(self.m, 1), self._hits / self.m
-
-
-def is_on_disk(data: Any) -> bool:
-    """Whether an array lies in a file: a memmap, or a data set of h5py or zarr."""
-    if isinstance(data, np.memmap):
-        return True
-    wanted = ("shape", "dtype", "chunks", "__getitem__")
-    return not isinstance(data, np.ndarray) and all(hasattr(data, name) for name in wanted)
-
-
-def read_ahead(pieces: Iterator[Piece]) -> Generator[Piece]:
-    """The same pieces; while one is in use, a thread makes the next."""
-    from concurrent.futures import ThreadPoolExecutor  # here, because it takes long to import
-
-    with ThreadPoolExecutor(1, "fusedelta-reader") as reader:
-        future = reader.submit(next, pieces, None)
-        while (piece := future.result()) is not None:
-            future = reader.submit(next, pieces, None)
-            yield piece
 
 
 def shuffled_by(rng: np.random.Generator, source: Samples | Rows) -> Samples | Rows:

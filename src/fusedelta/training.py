@@ -15,8 +15,8 @@ import numpy as np
 from fusedelta import progress
 from fusedelta.callbacks import CallbackList
 from fusedelta.divergence import Divergence, DivergenceWarning
-from fusedelta.history import History
-from fusedelta.sources import Samples, Tally
+from fusedelta.history import History, Tally
+from fusedelta.sources import Samples
 
 if TYPE_CHECKING:
     from fusedelta.network import Sequential

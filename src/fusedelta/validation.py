@@ -270,9 +270,9 @@ class Prepare:
         """
         return (self._inputs(X), None) if y is None else self.pair(X, y)
 
-    def pair(self, X: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
-        """X and y as a call returns them, where y is not optional."""
-        X = self._inputs(X)
+    def pair(self, X: Any, y: Any, room: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """X and y as a call returns them, where y is not optional; X in `room`, if it is given."""
+        X = self._inputs(X, room)
         return X, self.targets(y, len(X))
 
     def sample(self, x: Any) -> np.ndarray:
@@ -301,7 +301,7 @@ class Prepare:
             raise ValueError(f"sample_weight: expected values >= 0, got {array[at]} at row {at}")
         return array
 
-    def _inputs(self, X: Any) -> np.ndarray:
+    def _inputs(self, X: Any, room: np.ndarray | None = None) -> np.ndarray:
         array = _numbers("X", X)
         features = "features" if self.n_inputs is None else self.n_inputs
         expected = f"X: expected shape (samples, {features})"
@@ -311,7 +311,7 @@ class Prepare:
             raise ValueError(f"{expected} with at least one sample, got {array.shape}")
         if array.shape[1] == 0 or self.n_inputs not in (None, array.shape[1]):
             raise ValueError(f"{expected}, got {array.shape}")
-        return _ready("X", array, self.dtype)
+        return _ready("X", array, self.dtype, room)
 
     def targets(self, y: Any, m: int) -> np.ndarray:
         """The y of m samples, checked and converted."""
@@ -355,10 +355,19 @@ def _numbers(name: str, data: Any) -> np.ndarray:
     return array
 
 
-def _ready(name: str, array: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """C-contiguous, aligned, finite and of the dtype; the array itself if it is so already."""
+def _ready(
+    name: str, array: np.ndarray, dtype: np.dtype, room: np.ndarray | None = None
+) -> np.ndarray:
+    """C-contiguous, aligned, finite and of the dtype; the array itself if it is so already.
+
+    A copy in `room`, if that is given, which is so.
+    """
     with np.errstate(over="ignore"):
-        ready = np.require(array, dtype, ["C_CONTIGUOUS", "ALIGNED"])
+        if room is None:
+            ready = np.require(array, dtype, ["C_CONTIGUOUS", "ALIGNED"])
+        else:
+            room[...] = array
+            ready = room
     flat = ready.reshape(-1)
     for start in range(0, flat.size, CHUNK):  # so that the check takes no memory to speak of
         finite = np.isfinite(flat[start : start + CHUNK])
