@@ -1,7 +1,6 @@
 """Callbacks: when they are called, what the ready ones do, and that they change no weight."""
 
 import csv
-import doctest
 import json
 import math
 import re
@@ -11,7 +10,7 @@ import numpy as np
 import pytest
 
 import fusedelta as fd
-from fusedelta import callbacks, progress
+from fusedelta import progress
 
 X = np.random.default_rng(3).normal(size=(23, 3))
 LABELS = np.arange(23) % 4
@@ -60,10 +59,6 @@ class Scripted(fd.Callback):
 
 def fit(net, callbacks, epochs=1, **options):
     return net.fit(X, LABELS, epochs, 5, verbose=0, callbacks=callbacks, **options)
-
-
-def test_the_guide():
-    assert doctest.testmod(callbacks).failed == 0
 
 
 # ------------------------------------------------------------------------------------ the calls

@@ -1,6 +1,5 @@
 """Batches from iterables, data on disk larger than memory, one pass at a time."""
 
-import doctest
 import subprocess
 import sys
 import threading
@@ -58,10 +57,6 @@ def small_chunks(monkeypatch):
     """Chunks of 64 rows of X, which are 12 bytes, in blocks of 7."""
     monkeypatch.setattr(sources, "CHUNK_BYTES", 64 * 12)
     monkeypatch.setattr(sources, "BLOCK_BYTES", 7 * 12)
-
-
-def test_the_guide():
-    assert doctest.testmod(sources).failed == 0
 
 
 # ------------------------------------------------------------------------------------- batches

@@ -23,6 +23,18 @@ A network takes an optimiser or its name in small letters, which stands for its 
 0.001
 
 A rate that changes by itself is one of `fusedelta.schedules`.
+
+Every optimiser can clip gradients (``clipvalue`` each element, ``clipnorm`` each W and b,
+``global_clipnorm`` all together, which keeps their direction: the usual choice against outliers and
+steps that throw a training off), decay the weights (``weight_decay``), and make one update of
+several batches, for more samples than there is memory for:
+
+>>> optimizer = fd.Adam(global_clipnorm=1.0, weight_decay=0.01, gradient_accumulation_steps=4)
+>>> net = fd.Sequential([fd.Dense(1)], "mean_squared_error", optimizer, input_shape=(2,))
+>>> [net.train_step([[1, 2]], [3]) > 0 for _ in range(4)]  # the fourth one moves the weights
+[True, True, True, True]
+>>> net.optimizer_state["steps"]
+1
 """
 
 from __future__ import annotations

@@ -11,7 +11,8 @@ One call of `fit`, `train_step`, `predict` or `evaluate` is shared by as many th
   million on, which is about 200 microseconds of one core; below, sharing costs more than it gains.
   The environment variable ``FUSEDELTA_THREAD_FLOPS`` sets another figure, at import.
 
-Thin networks (at most 16 wide) train on one thread. The threads are the network's own: they start
+Thin networks (at most 16 wide) train on one thread, and so do networks with `BatchNormalization` or
+with a loss of your own, and single samples. The threads are the network's own: they start
 with the first work that wants them, and sleep between calls. Samples and rows of weights are split,
 never a sum, so that results are the same for any number of threads, to the last bit.
 
