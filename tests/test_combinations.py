@@ -189,6 +189,22 @@ def test_gradients_with_penalties_are_right(sequential, hidden, dense):
     assert check.passed, str(check)
 
 
+@pytest.mark.parametrize("hidden", HIDDEN)
+def test_the_best_weights_come_back_with_their_averages(sequential, hidden):
+    """A rate that is too high: the held-out loss is best early, and `evaluate` gives it again."""
+    case = CASES[0] | {"hidden": hidden, "rule": fd.SGD, "rate": 0.5, "clip": {}, "decay": None}
+    net = build(sequential, case | {"accumulate": None}, "float64")
+    X, y, weights = problem("float64")
+    stopping = fd.EarlyStopping(patience=4, restore_best_weights=True)
+    held_out = X[40:], y[40:], weights[40:]
+    history = net.fit(
+        *(X[:40], y[:40], 30, 10), verbose=0, validation_data=held_out, callbacks=stopping
+    )
+    assert len(history) == stopping.best_epoch + 5
+    assert net.evaluate(*held_out)["loss"] == history.val_loss.min()
+    assert np.isfinite(history.val_loss).all()
+
+
 # ---- what accumulation means for what goes by batches --------------------------------------------
 
 

@@ -283,6 +283,14 @@ def test_each_row_once_an_epoch_and_well_mixed(small_chunks):
     assert min(distances) > 60  # a batch has rows from far apart
 
 
+def test_rows_as_they_lie_come_in_smaller_chunks(small_chunks, monkeypatch):
+    monkeypatch.setattr(sources, "NEAR_BYTES", 25 * 12)
+    prepare = classifier(fd.Sequential)._prepare
+    for rng, expected in ((None, [20, 20, 20, 10]), (np.random.default_rng(0), [60, 10])):
+        rows = sources.Rows(Store(X), LABELS, 0, 70, 20, rng, prepare)
+        assert [piece.m for piece in rows.pieces()] == expected
+
+
 def test_shuffles_of_data_on_disk_repeat(sequential, small_chunks):
     nets = [classifier(sequential) for _ in range(3)]
     for net, epochs in zip(nets, ([4], [1, 3], [2, 2]), strict=True):
