@@ -6,7 +6,6 @@
 #define FUSEDELTA_LOSSES_H
 
 #include "activations.h"
-#include "softmax.h"
 
 enum { ROWS = 64 };
 enum weights { NONE, BY_ROW, BY_LANE };
@@ -193,103 +192,6 @@ POINTWISE(squared_hinge, SQUARED_HINGE)
 POINTWISE(binary_crossentropy, BINARY)
 POINTWISE(binary_focal, BINARY_FOCAL)
 #undef POINTWISE
-
-/* The target of lanes j, j + 1, ...: t, or what the label stands for. */
-INLINE vec target_of(const struct loss *loss, const real *t, ptrdiff_t label, ptrdiff_t j)
-{
-    return t ? load(t + j) : v_select(lane_is(j, label), splat((real)loss->on), splat((real)loss->off));
-}
-
-/* sum over j of t(j) (max - z(j) + log1p(rest)) and, for the divergence, of t(j) log t(j); D = p sum(t) - t. */
-INLINE void categorical_rows(const int divergence, const int weighted, const struct loss *loss, ptrdiff_t m,
-                             struct score *score)
-{
-    const real *Z = loss->Y, *T = loss->T;
-    real *D = loss->D;
-    const ptrdiff_t n = loss->n, ld = loss->ld;
-    for (ptrdiff_t i = 0; i < m; i++) {
-        const real *z = Z + i * ld;
-        const real *t = loss->labels ? NULL : T + i * ld;
-        real *d = D + i * ld;
-        const real share = weighted ? ((const real *)loss->weights)[i] : 1;
-        const ptrdiff_t label = loss->labels ? loss->labels[i] : first_equal(t, n, row_max(t, n));
-        vec weight[WIDE], gap[WIDE];
-        UNROLL for (int w = 0; w < WIDE; w++) weight[w] = gap[w] = splat(0);
-        const real max = row_max(z, n);
-        for (ptrdiff_t j = 0; j < n; j += BLOCK)
-            UNROLL for (int w = 0; w < WIDE; w++) {
-                const ptrdiff_t at = j + w * LANES;
-                const vec target = v_and(lanes_below(at, n), target_of(loss, t, label, at));
-                weight[w] += target;
-                gap[w] = v_fma(target, v_and(lanes_below(at, n), max - load(z + at)), gap[w]);
-                if (divergence) gap[w] = v_fma(target, v_log(target), gap[w]);
-            }
-        const real total = block_sum(weight), distance = block_sum(gap);
-        const struct softmax s = softmax_exponentials(z, d, n);
-        const real factor = total / (1 + s.rest);
-        for (ptrdiff_t j = 0; j < ld; j += LANES) {
-            vec delta = v_and(lanes_below(j, n), v_fma(load(d + j), splat(factor), -target_of(loss, t, label, j)));
-            if (weighted) delta *= share;
-            store(d + j, delta);
-        }
-        const double value = (double)distance + (double)total * v_log1p(splat(s.rest))[0];
-        score->sum += weighted ? share * value : value;
-        score->correct += s.argmax == label;
-    }
-}
-
-static void categorical_crossentropy(const struct loss *loss, ptrdiff_t m, struct score *score)
-{
-    if (loss->weights)
-        categorical_rows(0, 1, loss, m, score);
-    else
-        categorical_rows(0, 0, loss, m, score);
-}
-
-static void kl_divergence(const struct loss *loss, ptrdiff_t m, struct score *score)
-{
-    if (loss->weights)
-        categorical_rows(1, 1, loss, m, score);
-    else
-        categorical_rows(1, 0, loss, m, score);
-}
-
-/* sum over j of t f(p), f(p) = -(1 - p)^gamma log p, b times. With h = p f'(p) = (1 - p)^gamma (gamma p log p / (1 - p) - 1):
- * D(j) = b (t h - p sum(t h)). 1 - p is exact where p is nearly 1, and nothing is divided by p. */
-static void categorical_focal(const struct loss *loss, ptrdiff_t m, struct score *score)
-{
-    const ptrdiff_t n = loss->n, ld = loss->ld;
-    const real gamma = (real)loss->a, b = (real)loss->b;
-    for (ptrdiff_t i = 0; i < m; i++) {
-        const real *z = (const real *)loss->Y + i * ld, *t = (const real *)loss->T + i * ld;
-        real *d = (real *)loss->D + i * ld;
-        const real share = loss->weights ? ((const real *)loss->weights)[i] : 1;
-        const struct softmax s = softmax_exponentials(z, d, n);
-        const real total = 1 + s.rest, tail = v_log1p(splat(s.rest))[0];
-        vec value[WIDE], sum[WIDE];
-        UNROLL for (int w = 0; w < WIDE; w++) value[w] = sum[w] = splat(0);
-        for (ptrdiff_t j = 0; j < n; j += BLOCK)
-            UNROLL for (int w = 0; w < WIDE; w++) {
-                const ptrdiff_t at = j + w * LANES;
-                const vec p = load(d + at) / total, target = v_and(lanes_below(at, n), load(t + at));
-                const vec log_p = v_and(lanes_below(at, n), load(z + at) - s.max) - tail;
-                const vec rest = v_select(lane_is(at, s.argmax), splat(s.rest / total), (real)1 - p);
-                const vec power = v_exp(gamma * v_log(rest));
-                const vec ratio = v_select(rest > 0, p * log_p / rest, splat(-1));
-                const vec along = target * (power * v_fma(splat(gamma), ratio, splat(-1)));
-                value[w] -= target * (power * log_p);
-                sum[w] += along;
-                store(d + at, along);
-            }
-        const real mean = block_sum(sum);
-        for (ptrdiff_t j = 0; j < ld; j += LANES) {
-            const vec p = v_exp(load(z + j) - s.max) / total;
-            store(d + j, share * b * v_and(lanes_below(j, n), load(d + j) - p * mean));
-        }
-        score->sum += (double)(share * b) * block_sum(value);
-        score->correct += s.argmax == first_equal(t, n, row_max(t, n));
-    }
-}
 
 /* x := factor x + shift. */
 static void rescale(void *x, ptrdiff_t count, double factor, double shift)

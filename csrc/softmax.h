@@ -49,9 +49,78 @@ static struct softmax softmax_exponentials(const real *z, real *e, ptrdiff_t n)
     return s;
 }
 
+/* LANES rows at a time: column j of them is the vector z[j], j < n <= COLUMNS. */
+enum { COLUMNS = 64 };
+
+INLINE void columns_of(const real *rows, ptrdiff_t ld, ptrdiff_t n, vec z[COLUMNS])
+{
+    for (ptrdiff_t j = 0; j < n; j += LANES) {
+        UNROLL for (int l = 0; l < LANES; l++) z[j + l] = load(rows + l * ld + j);
+        transpose_square(z + j);
+    }
+}
+
+/* The way back, zeros up to ld. Uses z up. */
+INLINE void rows_of(vec z[COLUMNS], ptrdiff_t n, ptrdiff_t ld, real *rows)
+{
+    for (ptrdiff_t j = n; j % LANES; j++) z[j] = splat(0);
+    for (ptrdiff_t j = 0; j < ld; j += LANES) {
+        if (j < n) transpose_square(z + j);
+        UNROLL for (int l = 0; l < LANES; l++) store(rows + l * ld + j, j < n ? z[j + l] : splat(0));
+    }
+}
+
+/* block_sum of each row, column j added to sum[j % BLOCK] before. */
+INLINE vec fold_columns(vec sum[BLOCK])
+{
+    UNROLL for (int half = BLOCK / 2; half > 0; half /= 2)
+        UNROLL for (int j = 0; j < half; j++) sum[j] += sum[j + half];
+    return sum[0];
+}
+
+/* Where each row's first maximum is. */
+INLINE mask first_columns(const vec z[COLUMNS], ptrdiff_t n)
+{
+    vec max = splat(-(real)__builtin_inf());
+    mask first = splat_bits(0);
+    for (ptrdiff_t j = 0; j < n; j++) {
+        const mask larger = z[j] > max;
+        first = (mask)v_select(larger, (vec)splat_bits((bits)j), (vec)first);
+        max = v_select(larger, z[j], max);
+    }
+    return first;
+}
+
+struct softmaxes {
+    vec max, rest;
+    mask argmax;
+};
+
+INLINE struct softmaxes softmax_columns(const vec z[COLUMNS], ptrdiff_t n, vec e[COLUMNS])
+{
+    struct softmaxes s = {.max = splat(-(real)__builtin_inf()), .argmax = first_columns(z, n)};
+    vec sum[BLOCK];
+    for (ptrdiff_t j = 0; j < n; j++) s.max = v_max(s.max, z[j]);
+    UNROLL for (int j = 0; j < BLOCK; j++) sum[j] = splat(0);
+    for (ptrdiff_t j = 0; j < n; j++) {
+        e[j] = v_exp(z[j] - s.max);
+        sum[j % BLOCK] += v_and(s.argmax != splat_bits((bits)j), e[j]);
+    }
+    s.rest = fold_columns(sum);
+    return s;
+}
+
 static void softmax_rows(real *z, ptrdiff_t n, ptrdiff_t ld, ptrdiff_t first, ptrdiff_t last)
 {
-    for (ptrdiff_t i = first; i < last; i++) {
+    ptrdiff_t i = first;
+    for (; n <= COLUMNS && last - i >= LANES; i += LANES) {
+        vec logits[COLUMNS], e[COLUMNS];
+        columns_of(z + i * ld, ld, n, logits);
+        const vec total = (real)1 + softmax_columns(logits, n, e).rest;
+        for (ptrdiff_t j = 0; j < n; j++) e[j] /= total;
+        rows_of(e, n, ld, z + i * ld);
+    }
+    for (; i < last; i++) {
         real *row = z + i * ld;
         const real total = 1 + softmax_exponentials(row, row, n).rest;
         for (ptrdiff_t j = 0; j < ld; j += LANES) store(row + j, load(row + j) / total);

@@ -188,6 +188,27 @@ def test_categorical(isa, dtype, kernel, rng):
         assert not matrices.D[:, n:].any()
 
 
+@pytest.mark.parametrize("kernel", ["categorical_crossentropy", "kl_divergence", "labels"])
+def test_a_row_alone_has_the_bits_of_any_batch(isa, dtype, kernel, rng):
+    labels, kernel = kernel == "labels", kernel.replace("labels", "categorical_crossentropy")
+    for n in (2, 3, 10, 17, 64, 65):
+        m = 37
+        whole, alone = Matrices(isa, dtype, m, 1, n), Matrices(isa, dtype, 1, 1, n)
+        whole.Y[:, :n] = rng.integers(-3, 3, (m, n))  # some rows have two largest logits
+        whole.T[:, :n] = rng.dirichlet(np.ones(n), m)
+        whole.labels[:], whole.weights[:m] = rng.integers(0, n, m), rng.random(m)
+        for weighted in (False, True):
+            total, correct = whole.evaluate(kernel, labels=labels, weighted=weighted)
+            parts = []
+            for i in range(m):
+                for name in ("Y", "T"):
+                    getattr(alone, name)[0] = getattr(whole, name)[i]
+                alone.labels[0], alone.weights[0] = whole.labels[i], whole.weights[i]
+                parts.append(alone.evaluate(kernel, labels=labels, weighted=weighted))
+                np.testing.assert_array_equal(whole.D[i], alone.D[0])
+            assert (total, correct) == (sum(v for v, _ in parts), sum(r for _, r in parts))
+
+
 @pytest.mark.parametrize("kernel", POINTWISE_KERNELS)
 def test_instruction_sets_give_the_same_bits(fused_isas, dtype, kernel):
     results = []
