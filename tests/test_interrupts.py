@@ -8,7 +8,7 @@ import time
 import pytest
 
 SCRIPT = """
-import sys, time
+import signal, sys, time
 import numpy as np
 import fusedelta as fd
 
@@ -23,6 +23,7 @@ rng = np.random.default_rng(0)
 X, y = (rng.standard_normal((m, n)).astype(np.float32) for n in (sizes[0], sizes[-1]))
 nets = [build(seed) for seed in range(3 if action == "ensemble" else 1)]
 net = nets[0]
+signal.signal(signal.SIGINT, signal.default_int_handler)  # jobs in the background ignore it
 print("ready", flush=True)
 try:
     if action == "fit":
@@ -88,7 +89,10 @@ def test_ctrl_c(sizes, m, batch_size, optimizer, action):
         time.sleep(0.3)
         sent = time.monotonic()
         process.send_signal(signal.SIGINT)
-        output, errors = process.communicate(timeout=120)
+        try:
+            output, errors = process.communicate(timeout=120)
+        finally:
+            process.kill()
     assert process.returncode == 0, errors
     caught, verdict = output.splitlines()
     verdict, *epochs = verdict.split()
