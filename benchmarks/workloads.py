@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -59,6 +59,10 @@ class Workload:
         Whether a step predicts a batch, NumPy array in, NumPy array out, instead of training.
     threads : int
         How many a rival may use.
+    members : int
+        How many such networks are trained, on the same data.
+    member : int
+        Which of them this one is: each has starting weights of its own.
     """
 
     name: str
@@ -75,6 +79,18 @@ class Workload:
     checked_epochs: int = 2
     predicts: bool = False
     threads: int = 1
+    members: int = 1
+    member: int = 0
+
+    @property
+    def alone(self) -> list[Workload]:
+        """Each member by itself."""
+        return [replace(self, members=1, member=i) for i in range(self.members)]
+
+    @property
+    def all_weights(self) -> list[list[np.ndarray]]:
+        """The starting weights of each member."""
+        return [each.data().weights for each in self.alone]
 
     @property
     def layers(self) -> list[tuple[int, int, str]]:
@@ -119,7 +135,9 @@ class Workload:
         """Draw or look up the data, in the workload's dtype; every call gives the same."""
         X, y, weights = self.problem() if self.problem is not None else self._draw()
         y = y if y.dtype == np.int64 else y.astype(self.dtype)
-        return Data(X.astype(self.dtype), y, [array.astype(self.dtype) for array in weights])
+        scale = 1 + self.member / 100
+        weights = [(scale * array).astype(self.dtype) for array in weights]
+        return Data(X.astype(self.dtype), y, weights)
 
     def batched(self) -> Data:
         """The same with X and y cut into batches: (batches, batch, ...)."""
@@ -219,5 +237,7 @@ WORKLOADS = [
 
 
 def named(name: str) -> Workload:
-    """The workload of that name."""
-    return {workload.name: workload for workload in WORKLOADS}[name]
+    """The workload of that name; ``spiral*16`` is that of 16 members."""
+    one, _, members = name.partition("*")
+    workload = {workload.name: workload for workload in WORKLOADS}[one]
+    return replace(workload, name=name, members=int(members)) if members else workload

@@ -20,6 +20,7 @@ from benchmarks import (  # noqa: E402
     accuracy,
     bench_kernels,
     disk,
+    ensemble,
     instructions,
     report,
     rivals,
@@ -273,3 +274,42 @@ def test_the_file_is_what_it_says(tmp_path):
     np.testing.assert_array_equal(table[:, -1], table[:, 0] * table[:, 1])
     for way in disk.WAYS.values():
         way(path)
+
+
+# ---- ensembles -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ensemble.WORKLOADS)
+def test_ensembles_train_what_lone_networks_do(name):
+    workload = workloads.named(f"{name}*3")
+    racer = rivals.build(ensemble.OURS, workload)
+    racer.run(2)
+    lone = [rivals.build(rivals.OURS, each) for each in workload.alone]
+    for each in lone:
+        each.run(2)
+    losses = [each.loss() for each in lone]
+    assert racer.loss() == np.mean(losses)
+    assert len(set(losses)) == 3
+
+
+def test_ensembles_command(tmp_path, capsys):
+    path = tmp_path / "figures.json"
+    tiny = ["--rounds", "2", "--seconds", "0.01", "--rivals", "ensemble", "--json", str(path)]
+    assert ensemble.main(["spiral", "--members", "2", "3", "--threads", "1", *tiny]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[:3] for line in lines[2:]] == [["spiral", "2", "1"], ["spiral", "3", "1"]]
+    results = json.loads(path.read_text())["results"]
+    assert [len(result["rivals"]["ensemble"]["microseconds"]) for result in results] == [2, 2]
+    with pytest.raises(SystemExit):
+        ensemble.main(["xor"])
+    assert "no workload xor" in capsys.readouterr().err
+
+
+def test_ensembles_table():
+    times = {"ensemble": [8.0, 4.0, 40.0], "jax-vmap": [24.0], "torch-each": [80.0]}
+    figures = {rival: {"microseconds": each} for rival, each in times.items()}
+    result = {"workload": "spiral*4", "members": 4, "threads": 2, "rivals": figures}
+    assert ensemble.row(result) == [
+        *("spiral", "4", "2", "2 us"),
+        *("6 us (3.0)", "left out", "20 us (10.0)", "3.0"),
+    ]

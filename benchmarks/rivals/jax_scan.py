@@ -1,4 +1,7 @@
-"""JAX: all epochs in one jitted call, ``lax.scan`` over the batches of each, buffers donated."""
+"""JAX: all epochs in one jitted call, ``lax.scan`` over the batches of each, buffers donated.
+
+Several members are one more dimension of parameters and optimiser state, and a ``vmap``.
+"""
 
 from __future__ import annotations
 
@@ -74,6 +77,8 @@ class Scan:
     def __init__(self, workload: Workload) -> None:
         X, y, weights = workload.batched()
         self.batches = jnp.asarray(X), jnp.asarray(y)
+        if workload.members > 1:
+            weights = [np.stack(each) for each in zip(*workload.all_weights, strict=True)]
         parameters = list(map(jnp.asarray, weights))
         self.carry = parameters, make_state(workload, parameters)
         optimizer = {"sgd": sgd, "adam": adam}[workload.optimizer]
@@ -81,10 +86,14 @@ class Scan:
         def loss_of(parameters, X, y):
             return LOSSES[workload.loss](forward(workload, parameters, X), y)
 
+        derive = jax.value_and_grad(loss_of)
+        if workload.members > 1:
+            derive = jax.vmap(derive, in_axes=(0, None, None))
+
         def step(carry, batch):
             parameters, state = carry
-            loss, gradients = jax.value_and_grad(loss_of)(parameters, *batch)
-            return optimizer(workload.rate, parameters, gradients, state), loss
+            loss, gradients = derive(parameters, *batch)
+            return optimizer(workload.rate, parameters, gradients, state), loss.mean()
 
         @partial(jax.jit, donate_argnums=0)
         def train(carry, batches, epochs):
