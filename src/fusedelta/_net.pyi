@@ -2,6 +2,7 @@ from typing import Any, Self, final
 
 import numpy as np
 
+from fusedelta._watch import Watch
 from fusedelta.losses import Loss
 from fusedelta.optimizers import Optimizer
 from fusedelta.profiling import Cell
@@ -40,6 +41,7 @@ class Net:
         orders: np.ndarray | None,
         results: np.ndarray,
         weights: np.ndarray | None = None,
+        watch: Watch | None = None,
     ) -> None: ...
     def step(self, X: Any, y: Any, sample_weight: Any = None) -> float: ...
     def predict(self, X: Any, out: np.ndarray | None = None) -> np.ndarray: ...

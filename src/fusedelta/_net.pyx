@@ -14,6 +14,7 @@ from fusedelta._c cimport (
 )
 from fusedelta._optimizers cimport Optimizer
 from fusedelta._program cimport Program, data_set
+from fusedelta._watch cimport Watch
 
 from time import sleep
 
@@ -162,7 +163,8 @@ cdef class Net:
 
     # ---- training ---------------------------------------------------------------------------------------------------
 
-    def train(self, np.ndarray X, np.ndarray y, ptrdiff_t batch_size, orders, np.ndarray results, weights=None):
+    def train(self, np.ndarray X, np.ndarray y, ptrdiff_t batch_size, orders, np.ndarray results, weights=None,
+              Watch watch=None):
         """Train for ``len(results)`` epochs on ready arrays, in one call without the GIL.
 
         A step whose loss is nan or infinite ends it. `trained` says how far it came.
@@ -179,11 +181,14 @@ cdef class Net:
             Receives each whole epoch's loss and accuracy (nan for a regression).
         weights : None or ndarray, shape (samples,)
             Of the samples, ready.
+        watch : None or Watch
+            Looks at each epoch, and may end the training with it.
         """
-        cdef data_set data = self.data(X, y, weights)
+        cdef data_set data = self.data(X, y, weights), held_out
         cdef double *out = <double *> np.PyArray_DATA(results)
         cdef ptrdiff_t epochs = np.PyArray_DIM(results, 0), batch, steps, done = 0, count = epochs
         cdef Program program = self.trainer(batch_size)
+        cdef int threads = 1
         if orders is not None:
             data.order, data.m = <const ptrdiff_t *> np.PyArray_DATA(orders), np.PyArray_DIM(orders, 1)
         batch = min(batch_size, data.m)
@@ -195,19 +200,47 @@ cdef class Net:
         self.training = True
         try:
             program.reserve(batch, orders is not None and batch > 1, program.threads_for(program.flops * batch))
-            program.begin(TRAINING, program.logits)
-            while done < epochs and self.trained == done * steps:
+            if watch is not None and watch.held_out is not None:
+                unseen = watch.held_out
+                held_out = self.data(unseen[0], unseen[1], unseen[2])
+                threads = self.forward_threads(held_out.m)
+                self.program.reserve(min(held_out.m, PREDICT_ROWS * threads), False, threads)
+            while done < epochs and self.trained == done * steps and not (watch is not None and watch.stopped):
                 if self.optimizer.schedule is not None:
                     count = min(max(1, PLANNED_STEPS // steps), epochs - done)
                 self.optimizer.plan(count * steps)
                 with nogil:
-                    run_epochs(program, &data, batch, count, out + 2 * done, &self.trained, &self.interrupted)
+                    self.run(program, &data, batch, count, out + 2 * done, &held_out, threads, watch)
                 done += count
             program.check()
         finally:
             program.look_ahead(&data, -1)
             self.training = False
             self.release()
+
+    cdef int run(self, Program program, data_set *data, ptrdiff_t batch, ptrdiff_t epochs, double *results,
+                 data_set *held_out, int threads, Watch watch) except -1 nogil:
+        """All epochs, with a look at each where there is a watch. Held-out data are evaluated on so many threads."""
+        cdef ptrdiff_t epoch = 0, at_once = epochs if watch is None else 1, steps = (data.m + batch - 1) // batch
+        cdef int64_t before
+        cdef double work = 0
+        cdef score_t score
+        while epoch < epochs:
+            before = self.trained
+            program.begin(TRAINING, program.logits)
+            run_epochs(program, data, batch, at_once, results + 2 * epoch, &self.trained, &work, &self.interrupted)
+            if watch is None or self.trained < before + steps:
+                return 0
+            if watch.figures != NULL:
+                score.sum, score.correct = 0, 0
+                self.evaluate_rows(held_out, threads, &work, &score)
+                watch.figures[0] = self.program.loss(&score, held_out.m)
+                watch.figures[1] = self.program.accuracy(&score, held_out.m)
+                data.staged = data.staged and program is not self.program
+            if watch.look(results + 2 * epoch):
+                return 0
+            epoch += 1
+        return 0
 
     def step(self, X, y, sample_weight=None):
         """One update with the whole of X as its batch; returns the loss before the update."""
@@ -385,30 +418,35 @@ cdef class Net:
         """Loss without the penalty, and accuracy (nan for a regression), on ready arrays; nothing changes."""
         cdef score_t score = score_t(0, 0)
         cdef data_set data = self.data(X, y, weights)
-        cdef ptrdiff_t first = 0, at, m
         cdef int threads = self.forward_threads(data.m)
         cdef double work = 0
         self.acquire()
         self.training = self.program.user is not None
         try:
             self.program.reserve(min(data.m, PREDICT_ROWS * threads), False, threads)
-            self.program.begin(PREDICTING, self.program.logits)
             with nogil:
-                while first < data.m:
-                    m = min(PREDICT_ROWS * threads, data.m - first)
-                    self.program.place(data.X + first * self.k * self.itemsize)
-                    self.program.forward(m, threads)
-                    at = 0
-                    while at < m:  # in parts of one size, whatever the threads: the sum depends on it
-                        self.program.score_part(&data, first + at, at, min(PREDICT_ROWS, m - at), &score)
-                        at += PREDICT_ROWS
-                    first += m
-                    look_for_signals(&work, self.program.flops * m, &self.interrupted)
+                self.evaluate_rows(&data, threads, &work, &score)
             self.program.check()
         finally:
             self.training = False
             self.release()
         return self.program.loss(&score, data.m), self.program.accuracy(&score, data.m)
+
+    cdef int evaluate_rows(self, data_set *data, int threads, double *work, score_t *score) except -1 nogil:
+        """Add the losses of all samples; there is room for those that go together."""
+        cdef ptrdiff_t first = 0, at, m
+        self.program.begin(PREDICTING, self.program.logits)
+        while first < data.m:
+            m = min(PREDICT_ROWS * threads, data.m - first)
+            self.program.place(data.X + first * self.k * self.itemsize)
+            self.program.forward(m, threads)
+            at = 0
+            while at < m:  # in parts of one size, whatever the threads: the sum depends on it
+                self.program.score_part(data, first + at, at, min(PREDICT_ROWS, m - at), score)
+                at += PREDICT_ROWS
+            first += m
+            look_for_signals(work, self.program.flops * m, &self.interrupted)
+        return 0
 
     # ---- the user's arrays --------------------------------------------------------------------------------------
 
@@ -485,21 +523,27 @@ cdef inline int look_for_signals(double *work, double flops, const bint *interru
     work[0] += flops + FLOPS_OF_A_STEP
     if work[0] > FLOPS_BETWEEN_SIGNALS:
         work[0] = 0
-        with gil:
-            PyErr_CheckSignals()
-            if interrupted[0]:
-                raise KeyboardInterrupt
+        take_signals(interrupted)
+    return 0
+
+
+cdef int take_signals(const bint *interrupted) except -1 nogil:
+    """The handlers of signals, and what another thread has to say."""
+    with gil:
+        PyErr_CheckSignals()
+        if interrupted[0]:
+            raise KeyboardInterrupt
     return 0
 
 
 cdef int run_epochs(Program program, data_set *data, ptrdiff_t batch, ptrdiff_t epochs,
-                    double *results, int64_t *trained, const bint *interrupted) except -1 nogil:
+                    double *results, int64_t *trained, double *work, const bint *interrupted) except -1 nogil:
     """All batches, `epochs` times; the order moves on by data.m an epoch. results (epochs, 2): loss, accuracy.
 
     Counts the steps whose loss is finite, and returns at the first that is not.
     """
     cdef ptrdiff_t epoch, first, m
-    cdef double work = 0
+    cdef double so_far = work[0]
     cdef score_t score
     for epoch in range(epochs):
         score.sum, score.correct, first = 0, 0, 0
@@ -516,7 +560,8 @@ cdef int run_epochs(Program program, data_set *data, ptrdiff_t batch, ptrdiff_t 
             if first == data.m:
                 results[2 * epoch] = program.loss(&score, data.m)
                 results[2 * epoch + 1] = program.accuracy(&score, data.m)
-            look_for_signals(&work, program.flops * (m + SAMPLES_OF_AN_UPDATE), interrupted)
+            look_for_signals(&so_far, program.flops * (m + SAMPLES_OF_AN_UPDATE), interrupted)
         if data.order != NULL:
             data.order += data.m
+    work[0] = so_far
     return 0

@@ -27,11 +27,12 @@ True
 >>> bool(history.val_loss.min() == net.evaluate(X[160:], y[160:])["loss"])
 True
 
-**What it costs.** Without callbacks and validation data, whole epochs, as many as possible, are one
-call of the compiled core. A callback with `Callback.on_epoch_begin` or `on_epoch_end`, and
-validation data, bring training back to Python after each epoch; one with `on_batch_end` after each
-step: some microseconds each time, which only very small networks feel. The weights are the same to
-the last bit in every case.
+**What it costs.** Whole epochs, as many as possible, are one call of the compiled core, with
+validation data in memory and one `EarlyStopping`, too. Any other callback with
+`Callback.on_epoch_begin` or `on_epoch_end` brings training back to Python after each epoch, one
+with `on_batch_end` after each step: some tens of microseconds each time, which only very small
+networks feel. So do validation data on disk, and penalties on weights beside validation data. The
+weights are the same to the last bit in every case.
 
 To end a training from within, set ``self.model.stop_training = True``.
 """
@@ -150,13 +151,13 @@ class CallbackList:
         self._last_logs: dict[str, float] = {}
         for callback in self._callbacks:
             callback.model, callback.params = model, params
-        #: Whether one wants to be called for each batch, or for each epoch.
-        self.want_batches = self._any_overrides("on_batch_end")
-        self.want_epochs = (
-            self.want_batches
-            or self._any_overrides("on_epoch_begin")
-            or self._any_overrides("on_epoch_end")
-        )
+        moments = ("on_batch_end", "on_epoch_begin", "on_epoch_end")
+        #: Those that want to be called for each epoch or batch, and whether there are any.
+        self.looking = [
+            each for each in self._callbacks if any(_overrides(each, moment) for moment in moments)
+        ]
+        self.want_epochs = bool(self.looking)
+        self.want_batches = any(_overrides(each, "on_batch_end") for each in self._callbacks)
 
     def on_train_begin(self) -> None:
         """Call it for all."""
@@ -179,15 +180,19 @@ class CallbackList:
         for callback in self._callbacks:
             callback.on_epoch_end(epoch, logs)
 
+    def note(self, logs: dict[str, float]) -> None:
+        """Keep the figures of an epoch that nobody looks at, for `on_train_end`."""
+        self._last_logs = logs
+
     def on_batch_end(self, step: int, logs: dict[str, float]) -> None:
         """Call it for all."""
         for callback in self._callbacks:
             callback.on_batch_end(step, logs)
 
-    def _any_overrides(self, moment: str) -> bool:
-        unchanged = getattr(Callback, moment)
-        methods = [getattr(callback, moment) for callback in self._callbacks]
-        return any(getattr(method, "__func__", method) is not unchanged for method in methods)
+
+def _overrides(callback: Callback, moment: str) -> bool:
+    method = getattr(callback, moment)
+    return getattr(method, "__func__", method) is not getattr(Callback, moment)
 
 
 def listed(callbacks: Any) -> list[Callback]:

@@ -101,6 +101,10 @@ class Guard:
             block[...] = saved
         for name, count in self._counts.items():
             setattr(self._engine, name, count)
+        self.restore_shuffles()
+
+    def restore_shuffles(self) -> None:
+        """Let the orders of the samples come once more that were drawn since."""
         self._rng.bit_generator.state = self._shuffles
 
     def is_finite(self) -> bool:

@@ -7,11 +7,13 @@ import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from fusedelta import validation
+from fusedelta import parameters, validation
 from fusedelta.callbacks import Callback, checked_path
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from fusedelta._watch import Watch
 
 __all__ = ["EarlyStopping", "ModelCheckpoint", "Monitor", "ReduceLROnPlateau"]
 
@@ -53,12 +55,16 @@ class Monitor(Callback):
             raise ValueError(self._missing(logs or ()))
         return float(logs[self.monitor])
 
+    @property
+    def rises(self) -> bool:
+        """Whether larger values are better."""
+        return self.mode == "max" or (self.mode == "auto" and self.monitor.endswith("accuracy"))
+
     def improves(self, value: float, best: float | None) -> bool:
         """Whether a value is better, by `min_delta`, than the best so far, if there is one."""
-        rises = self.mode == "max" or (self.mode == "auto" and self.monitor.endswith("accuracy"))
         if best is None:
-            best = -math.inf if rises else math.inf
-        return value - self.min_delta > best if rises else value + self.min_delta < best
+            best = -math.inf if self.rises else math.inf
+        return value - self.min_delta > best if self.rises else value + self.min_delta < best
 
     def _missing(self, available: Iterable[str]) -> str:
         hint = "; give fit validation_data or validation_split" if "val_" in self.monitor else ""
@@ -164,6 +170,17 @@ class EarlyStopping(Monitor):
         if self._best_weights is not None:
             self.model.set_weights(self._best_weights)
             self._best_weights = None
+
+    def adopt(self, watch: Watch) -> None:
+        """Be as after the epochs that a `Watch` has looked at in place of `on_epoch_end`."""
+        self.best = watch.best if watch.found else None
+        self.best_epoch, self.stopped_epoch = watch.best_epoch, watch.stopped_epoch
+        self._wait = watch.wait
+        if watch.has_kept:
+            views = parameters.all_views(self.model._rows, *watch.kept)
+            self._best_weights = [view.copy() for view in views]
+        if watch.stopped:
+            self.model.stop_training = True
 
     def _keep(self, epoch: int) -> None:
         self.best_epoch = epoch

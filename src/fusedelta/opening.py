@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 import numpy as np
 
 from fusedelta import sources, validation, weighting
+from fusedelta._frozen import frozen
 from fusedelta.fetching import is_on_disk
 from fusedelta.sources import Batches, Rows, Samples
 
@@ -18,7 +19,15 @@ if TYPE_CHECKING:
     from fusedelta.network import Sequential
     from fusedelta.validation import Prepare
 
-__all__ = ["Data", "Measure", "is_large", "measure_on", "open_data", "predict_in_chunks"]
+__all__ = [
+    "Data",
+    "Measure",
+    "OnArrays",
+    "is_large",
+    "measure_on",
+    "open_data",
+    "predict_in_chunks",
+]
 
 #: ``measure(engine)`` gives loss and accuracy on some data.
 Measure: TypeAlias = "Callable[[Engine], Sequence[float]]"
@@ -79,13 +88,22 @@ def measure_on(prepare: Prepare, loss: Loss, X: Any, y: Any, sample_weight: Any 
     """
     if not is_large(X, prepare):
         X, y = prepare.pair(X, y)
-        return _measure_arrays(X, y, weighting.combine(prepare, y, sample_weight))
+        return OnArrays(X, y, weighting.combine(prepare, y, sample_weight))
     X, y, sample_weight = _checked(X, y, sample_weight, prepare)
     return _measure_rows(Rows(X, y, 0, len(X), 1, None, prepare, sample_weight), loss)
 
 
-def _measure_arrays(X: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> Measure:
-    return lambda engine: _with_penalty(engine, *engine.evaluate(X, y, weights))
+@frozen
+class OnArrays:
+    """A `Measure` on ready arrays."""
+
+    X: np.ndarray
+    y: np.ndarray
+    weights: np.ndarray | None
+
+    def __call__(self, engine: Engine) -> tuple[float, float]:
+        """Loss and accuracy."""
+        return _with_penalty(engine, *engine.evaluate(self.X, self.y, self.weights))
 
 
 def _measure_rows(rows: Rows, loss: Loss) -> Measure:
@@ -164,7 +182,7 @@ def _open_arrays(
     by_class = weighting.of_classes(net._prepare, class_weight, [y[:m]])
     weights = weighting.combine(net._prepare, y[:m], first, by_class)
     source = Samples(X[:m], y[:m], batch_size, rng if batch_size < m else None, weights)
-    held_out = _measure_arrays(X[m:], y[m:], rest) if part else None
+    held_out = OnArrays(X[m:], y[m:], rest) if part else None
     return Data(source, held_out, X.shape[1])
 
 

@@ -62,6 +62,7 @@ from fusedelta.fetching import expect, read_ahead
 from fusedelta.history import Tally
 
 if TYPE_CHECKING:
+    from fusedelta._watch import Watch
     from fusedelta.engine import Engine
     from fusedelta.losses import Loss
     from fusedelta.validation import Prepare
@@ -187,10 +188,14 @@ class Samples:
         rng = self._rng if batch_size < len(rows) else None
         return Samples(self._X, self._y, batch_size, rng, self._weights, rows)
 
-    def train(self, engine: Engine, results: np.ndarray) -> None:
+    def train(self, engine: Engine, results: np.ndarray, **watch: Watch) -> None:
         """The next epochs, as many as there are results to fill, in one call of the engine."""
         orders = self._orders(len(results))
-        engine.train(self._X, self._y, self._batch_size, orders, results, self._weights)
+        engine.train(self._X, self._y, self._batch_size, orders, results, self._weights, **watch)
+
+    def skip(self, epochs: int) -> None:
+        """Draw the orders of so many epochs, for nothing."""
+        self._orders(epochs)
 
     def pieces(self) -> Generator[Piece]:
         """The next epoch, in one piece."""

@@ -1,6 +1,7 @@
 """The epochs of a fit: how many an engine trains per call, in which order, and until when.
 
-Without callbacks and validation data whole epochs, as many as possible, are one call of the engine.
+Whole epochs, as many as possible, are one call of the engine, unless something in Python has to be
+done between them. Validation data and `EarlyStopping` are no such thing: a `Watch` does that.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from fusedelta.callbacks import CallbackList
 from fusedelta.divergence import Divergence, DivergenceWarning
 from fusedelta.history import History, Tally
 from fusedelta.sources import Samples
+from fusedelta.watching import Watched, watchable
 
 if TYPE_CHECKING:
     from fusedelta.network import Sequential
@@ -90,6 +92,7 @@ class Fit:
         self._more: dict[str, list[float]] = {}
         self._progress = progress.Progress(verbose, self._results, self._validation)
         self._done = 0
+        self._watched = watchable(net, source, measure, self._callbacks.looking)
 
     @property
     def history(self) -> History:
@@ -120,7 +123,10 @@ class Fit:
             self._callbacks.on_epoch_begin(first)
             self._train(count)
             if self._done > first:
-                self._look_at_last()
+                if self._watched is not None:
+                    self._callbacks.note(self._figures(self._done - 1))
+                else:
+                    self._look_at_last()
                 self._progress.advance(self._done - first)
             if self.divergence or self.shortage:
                 break
@@ -130,7 +136,7 @@ class Fit:
     def _next_epochs(self) -> int:
         """How many epochs to train before anyone wants to look."""
         count = self._progress.next_epochs()
-        if self._callbacks.want_epochs or self._measure is not None:
+        if self._watched is None and (self._callbacks.want_epochs or self._measure is not None):
             return min(count, 1)
         most = self._source.most_epochs
         return count if most is None else min(count, most)
@@ -138,7 +144,9 @@ class Fit:
     def _train(self, count: int) -> None:
         """Train epochs, and count those that are whole and finite."""
         self._guard.save()
-        if isinstance(self._source, Samples) and not self._callbacks.want_batches:
+        if self._watched is not None:
+            self._train_watched(self._watched, count)
+        elif isinstance(self._source, Samples) and not self._callbacks.want_batches:
             self._train_together(self._source, count)
         else:
             self._train_by_pieces()
@@ -160,6 +168,32 @@ class Fit:
             )
             if self._done < first + finite:
                 self.divergence = Divergence(self._done, None)
+
+    def _train_watched(self, watched: Watched, count: int) -> None:
+        """Some epochs in one call of the engine, which looks at each.
+
+        If anything becomes nan or infinite, they are trained again, one by one.
+        """
+        first = self._done
+        measured = None if self._validation is None else self._validation[first : first + count]
+        if measured is not None:
+            measured[...] = np.nan  # should an exception end this
+        watch = watched.watch(first, measured)
+        try:
+            watched.train(self._results[first : first + count], watch)
+        except BaseException:
+            self._done += watched.adopt(watch)
+            raise
+        is_whole = watch.epoch == first + count or watch.stopped
+        if not (is_whole and self._guard.is_finite()):
+            self._guard.restore()
+            self._watched = None
+            return
+        trained = watched.adopt(watch)
+        self._done += trained
+        if trained < count:
+            self._guard.restore_shuffles()
+            watched.samples.skip(trained)
 
     def _train_by_pieces(self) -> None:
         """One epoch in several calls of the engine, for its data or for callbacks."""
@@ -198,14 +232,19 @@ class Fit:
                 else:
                     yield piece
 
+    def _figures(self, epoch: int) -> dict[str, float]:
+        logs = progress.named(self._results[epoch])
+        if self._validation is not None:
+            logs |= progress.named(self._validation[epoch], "val_")
+        return logs
+
     def _look_at_last(self) -> None:
         """Validation and callbacks of the last epoch; where there are any, it was trained alone."""
         last = self._done - 1
-        logs = progress.named(self._results[last])
         if self._validation is not None and self._measure is not None:
             self._validation[last] = np.nan  # should an exception end this
             self._validation[last] = self._measure(self._engine)
-            logs |= progress.named(self._validation[last], "val_")
+        logs = self._figures(last)
         measured = set(logs)
         self._callbacks.on_epoch_end(last, logs)
         for name in logs.keys() - measured:
