@@ -1,7 +1,6 @@
 """Ensembles once they are made or trained: predictions, steps, copies, files, what they print."""
 
 import copy
-import doctest
 import pickle
 import re
 
@@ -10,7 +9,6 @@ import pytest
 from ensembles import LABELS, LAYERS, T, X, assert_alike, build, lone
 
 import fusedelta as fd
-from fusedelta import ensemble
 
 pytestmark = pytest.mark.usefixtures("eager")  # threads, however little there is to do
 
@@ -295,7 +293,3 @@ def test_lines(capsys, n, verbose, expected):
         loss = history[i].loss[-1]
         assert line.startswith(f"member {i:>{len(str(n - 1))}}  epochs 2  loss {loss:.4f}")
         assert line.endswith(f"val_accuracy {history.val_accuracy[-1, i]:.4f}")
-
-
-def test_guide():
-    assert doctest.testmod(ensemble) == (0, doctest.testmod(ensemble).attempted)
