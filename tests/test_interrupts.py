@@ -12,6 +12,7 @@ import signal, sys, time
 import numpy as np
 import fusedelta as fd
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a job in the background ignores
 sizes, m, batch_size, optimizer, action = {arguments!r}
 
 def build(seed=1):
