@@ -1,0 +1,198 @@
+"""Callbacks that watch a figure: early stopping, plateaus, checkpoints."""
+
+import math
+
+import numpy as np
+import pytest
+from test_callbacks import KERAS, LABELS, Scripted, X, classifier, fit
+
+import fusedelta as fd
+
+# ------------------------------------------------------------------------------- early stopping
+
+
+@pytest.mark.parametrize("case", KERAS["early_stopping"], ids=str)
+def test_early_stopping_as_in_keras(sequential, case):
+    for restore in (True, False):
+        check_early_stopping(sequential, case, restore)
+
+
+def check_early_stopping(sequential, case, restore):
+    figures = [float(figure) for figure in case["figures"]]
+    stopping = fd.EarlyStopping("mine", **case["options"], restore_best_weights=restore)
+    weights = []
+    keep = fd.LambdaCallback(on_epoch_end=lambda *_: weights.append(net.get_weights()))
+    net = classifier(sequential)
+    history = fit(net, [Scripted(mine=figures), stopping, keep], len(figures))
+    assert len(history) == case["epochs"]
+    assert stopping.stopped_epoch == case["stopped_epoch"]
+    assert stopping.best_epoch == case["best_epoch"]
+    expected = weights[case["best_epoch"] if restore else -1]
+    for weight, other in zip(net.weights, expected, strict=True):
+        np.testing.assert_array_equal(weight, other)
+
+
+def test_nan_is_never_the_best(sequential):
+    stopping = fd.EarlyStopping("mine", patience=2)
+    script = Scripted(mine=[math.nan, 2, math.nan, 1, math.nan, math.nan, 0])
+    assert len(fit(classifier(sequential), [script, stopping], 7)) == 6
+    assert (stopping.best, stopping.best_epoch) == (1, 3)
+
+
+@pytest.mark.parametrize(
+    ("monitor", "mode", "stopped_epoch"),
+    [
+        ("mine", "auto", 1),
+        ("my_accuracy", "auto", 3),
+        ("my_accuracy", "min", 1),
+        ("mine", "max", 3),
+    ],
+)
+def test_which_direction_is_better(sequential, monitor, mode, stopped_epoch):
+    stopping = fd.EarlyStopping(monitor, mode=mode)
+    fit(classifier(sequential), [Scripted(**{monitor: [1, 2, 3, 2]}), stopping], 4)
+    assert stopping.stopped_epoch == stopped_epoch
+
+
+def test_early_stopping_can_be_used_again(sequential):
+    stopping = fd.EarlyStopping("mine", restore_best_weights=True)
+    net = classifier(sequential)
+    for _ in range(2):
+        assert len(fit(net, [Scripted(mine=[3, 2, 1, 2]), stopping], 4)) == 4
+        assert (stopping.best, stopping.best_epoch) == (1, 2)
+
+
+def test_early_stopping_with_real_validation(sequential):
+    net = classifier(sequential, optimizer=fd.SGD(2.0))
+    stopping = fd.EarlyStopping(patience=5, restore_best_weights=True)
+    history = fit(net, stopping, 500, validation_split=0.5)
+    assert len(history) == history.val_loss.argmin() + 6 < 500
+    held_out = X[11:], LABELS[11:]
+    assert net.evaluate(*held_out)["loss"] == history.val_loss.min()
+
+
+def test_a_divergence_restores_the_best_weights_too(sequential):
+    net = sequential([fd.Dense(1)], "mean_squared_error", fd.SGD(4.0), (3,), seed=1)
+    stopping = fd.EarlyStopping("loss", patience=10**6, restore_best_weights=True)
+    first = []
+    keep = fd.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: first.append(net.get_weights()) if epoch == 0 else None
+    )
+    with pytest.warns(fd.DivergenceWarning):
+        net.fit(X, X[:, 0], 1000, verbose=0, callbacks=[stopping, keep])
+    assert stopping.best_epoch == 0
+    np.testing.assert_array_equal(net.weights[0], first[0][0])
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (fd.EarlyStopping, "'loss', 'accuracy'; got 'val_loss'; give fit validation_data or"),
+        (lambda: fd.EarlyStopping("mine"), "'loss', 'accuracy'; got 'mine'"),
+        (lambda: fd.ModelCheckpoint("a.npz", save_best_only=True), "got 'val_loss'; give fit"),
+    ],
+)
+def test_figures_that_are_not_there(sequential, make, message):
+    net = classifier(sequential)
+    before = net.params.copy()
+    with pytest.raises(ValueError, match=f"monitor: .* expected one of .*{message}"):
+        fit(net, make())
+    if "mine" not in message:
+        np.testing.assert_array_equal(net.params, before)
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: fd.EarlyStopping(3), TypeError, "monitor: expected the name of a figure"),
+        (lambda: fd.EarlyStopping(mode="up"), ValueError, "mode: expected one of 'auto', 'min'"),
+        (lambda: fd.EarlyStopping(patience=-1), ValueError, "patience: expected an integer >= 0"),
+        (lambda: fd.EarlyStopping(min_delta=-1), ValueError, "min_delta: expected .* >= 0, got -1"),
+        (lambda: fd.EarlyStopping(baseline="a"), TypeError, "baseline: expected a finite number"),
+        (lambda: fd.EarlyStopping(restore_best_weights=1), TypeError, "restore_best_weights: ex"),
+        (lambda: fd.EarlyStopping(start_from_epoch=0.5), TypeError, "start_from_epoch: expected"),
+        (lambda: fd.ModelCheckpoint(3), TypeError, "filepath: expected the path of a file, got 3"),
+        (lambda: fd.ModelCheckpoint("a.npz", save_best_only=2), TypeError, "save_best_only: exp"),
+        (lambda: fd.ReduceLROnPlateau(factor=1), ValueError, "factor: expected .* below 1, got 1"),
+        (lambda: fd.ReduceLROnPlateau(patience=0.5), TypeError, "patience: expected an integer"),
+        (lambda: fd.ReduceLROnPlateau(cooldown=-1), ValueError, "cooldown: expected an integer"),
+        (lambda: fd.ReduceLROnPlateau(min_lr=-1), ValueError, "min_lr: expected .* >= 0, got -1"),
+        (lambda: fd.LearningRateScheduler(0.1), TypeError, "schedule: expected a function, got 0"),
+        (lambda: fd.CSVLogger(3), TypeError, "filename: expected the path of a file, got 3"),
+        (lambda: fd.CSVLogger("a", separator=", "), ValueError, "separator: expected one char"),
+        (lambda: fd.CSVLogger("a", append="no"), TypeError, "append: expected True or False"),
+    ],
+)
+def test_bad_parameters(make, error, message):
+    with pytest.raises(error, match=message):
+        make()
+
+
+# ------------------------------------------------------------------------------ learning rates
+
+
+@pytest.mark.parametrize("case", KERAS["plateau"], ids=str)
+def test_plateaus_as_in_keras(sequential, case):
+    figures = [float(figure) for figure in case["figures"]]
+    net = classifier(sequential, optimizer=fd.SGD(1.0))
+    rates = []
+    keep = fd.LambdaCallback(on_epoch_end=lambda *_: rates.append(net.learning_rate))
+    plateau = fd.ReduceLROnPlateau("mine", **case["options"])
+    history = fit(net, [Scripted(mine=figures), plateau, keep], len(figures))
+    assert rates == case["rates"]
+    assert history.history["learning_rate"] == [1.0, *case["rates"][:-1]]
+
+
+# ---------------------------------------------------------------------------------- checkpoints
+
+
+def test_a_checkpoint_of_every_epoch(sequential, tmp_path):
+    net = classifier(sequential)
+    path = tmp_path / "net-{epoch:02d}-{loss:.3f}.npz"
+    weights = []
+    keep = fd.LambdaCallback(on_epoch_end=lambda *_: weights.append(net.get_weights()))
+    history = fit(net, [fd.ModelCheckpoint(path), keep], 3)
+    names = [f"net-{i:02d}-{loss:.3f}.npz" for i, loss in enumerate(history.loss, 1)]
+    assert sorted(file.name for file in tmp_path.iterdir()) == names
+    for name, expected in zip(names, weights, strict=True):
+        loaded = sequential.load(tmp_path / name)
+        np.testing.assert_array_equal(loaded.weights[0], expected[0])
+
+
+def test_a_checkpoint_goes_on_as_the_training_did(sequential, tmp_path):
+    path = tmp_path / "net.npz"
+    net = classifier(sequential, optimizer=fd.Adam())
+    fit(net, [fd.ModelCheckpoint(path)], 2)
+    loaded = sequential.load(path)
+    fit(net, None, 2)
+    fit(loaded, None, 2)
+    np.testing.assert_array_equal(loaded.params, net.params)
+
+
+@pytest.mark.parametrize(
+    ("options", "saved"),
+    [({}, [0, 1, 3]), ({"initial_value_threshold": 2.5}, [1, 3]), ({"mode": "max"}, [0, 2, 4])],
+)
+def test_the_best_checkpoints(sequential, tmp_path, options, saved):
+    checkpoint = fd.ModelCheckpoint(
+        tmp_path / "{epoch}.npz", "mine", save_best_only=True, **options
+    )
+    fit(classifier(sequential), [Scripted(mine=[3, 2, 4, 1, 5]), checkpoint], 5)
+    assert sorted(int(file.stem) - 1 for file in tmp_path.iterdir()) == saved
+
+
+@pytest.mark.parametrize(
+    ("path", "error", "message"),
+    [
+        ("net.txt", ValueError, "path: expected a name that ends in .npz or .safetensors"),
+        ("absent/net.npz", FileNotFoundError, "no such directory"),
+        ("{rate}.npz", ValueError, "filepath: expected only epoch, loss, accuracy in braces, got"),
+        ("{epoch:x.}.npz", ValueError, "filepath: expected only epoch, loss, accuracy in braces"),
+    ],
+)
+def test_bad_paths_are_refused_before_the_training(sequential, tmp_path, path, error, message):
+    net = classifier(sequential)
+    before = net.params.copy()
+    with pytest.raises(error, match=message):
+        fit(net, fd.ModelCheckpoint(tmp_path / path))
+    np.testing.assert_array_equal(net.params, before)
