@@ -14,7 +14,7 @@ cimport numpy as np
 
 from fusedelta._c cimport kernels_t, loss_t, score_t
 
-from fusedelta.losses import check_result
+from fusedelta.user_loss import check_result
 
 np.import_array()
 

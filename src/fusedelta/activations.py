@@ -110,8 +110,7 @@ class LeakyReLU:
     negative_slope: float = 0.3
 
     def __post_init__(self) -> None:
-        slope = validation.number("negative_slope", self.negative_slope, minimum=0)
-        object.__setattr__(self, "negative_slope", slope)
+        validation.check_fields(self, negative_slope=validation.not_negative)
 
 
 @frozen
@@ -145,7 +144,7 @@ class ELU:
     alpha: float = 1.0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "alpha", validation.number("alpha", self.alpha, minimum=0))
+        validation.check_fields(self, alpha=validation.not_negative)
 
 
 @frozen
@@ -177,8 +176,7 @@ class GELU:
     approximate: bool = False
 
     def __post_init__(self) -> None:
-        approximate = validation.boolean("approximate", self.approximate)
-        object.__setattr__(self, "approximate", approximate)
+        validation.check_fields(self, approximate=validation.boolean)
 
 
 #: What a layer takes as its activation.

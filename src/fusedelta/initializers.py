@@ -8,6 +8,7 @@ papers. Each initialiser is a small value object; calling it draws an array of s
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -133,9 +134,8 @@ class RandomUniform(Initializer):
     maxval: float = 0.05
 
     def __post_init__(self) -> None:
-        low = validation.number("minval", self.minval)
-        object.__setattr__(self, "minval", low)
-        object.__setattr__(self, "maxval", validation.number("maxval", self.maxval, above=low))
+        validation.check_fields(self, minval=validation.number)
+        validation.check_fields(self, maxval=partial(validation.number, above=self.minval))
 
     def _draw(self, rng: np.random.Generator, shape: Shape) -> np.ndarray:
         return rng.uniform(self.minval, self.maxval, shape)
@@ -163,8 +163,7 @@ class RandomNormal(Initializer):
     stddev: float = 0.05
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "mean", validation.number("mean", self.mean))
-        object.__setattr__(self, "stddev", validation.number("stddev", self.stddev, minimum=0))
+        validation.check_fields(self, mean=validation.number, stddev=validation.not_negative)
 
     def _draw(self, rng: np.random.Generator, shape: Shape) -> np.ndarray:
         return rng.normal(self.mean, self.stddev, shape)
@@ -189,7 +188,7 @@ class Constant(Initializer):
     value: float = 0.0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "value", validation.number("value", self.value))
+        validation.check_fields(self, value=validation.number)
 
     def _draw(self, rng: np.random.Generator, shape: Shape) -> np.ndarray:
         return np.full(shape, self.value)

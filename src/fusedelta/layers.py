@@ -100,7 +100,7 @@ class Dense(Layer):
     kernel_constraint: str | MaxNorm | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "units", validation.integer("units", self.units))
+        validation.check_fields(self, units=validation.integer)
         activations.resolve(self.activation)
         if self.kernel_initializer is not None:
             initializers.resolve("kernel_initializer", self.kernel_initializer)
@@ -228,7 +228,7 @@ class Dropout(Layer):
     rate: float
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "rate", validation.number("rate", self.rate, minimum=0, below=1))
+        validation.check_fields(self, rate=validation.share)
 
     def compile(self, compiler: Compiler) -> None:
         """One row."""

@@ -76,12 +76,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from fusedelta import validation
 from fusedelta._frozen import frozen
 from fusedelta.activations import ACTIVATIONS
-from fusedelta.validation import shown
+from fusedelta.validation import above_zero, between_zero_and_one, not_negative, share
 
 __all__ = [
     "LOSSES",
@@ -93,7 +91,6 @@ __all__ = [
     "Loss",
     "Quantile",
     "SparseCategoricalCrossentropy",
-    "check_result",
     "resolve",
 ]
 
@@ -119,7 +116,7 @@ class Huber:
     delta: float = 1.0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "delta", validation.number("delta", self.delta, above=0))
+        validation.check_fields(self, delta=above_zero)
 
 
 @frozen
@@ -140,7 +137,7 @@ class Quantile:
     q: float = 0.5
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "q", validation.number("q", self.q, above=0, below=1))
+        validation.check_fields(self, q=between_zero_and_one)
 
 
 @frozen
@@ -161,8 +158,7 @@ class BinaryCrossentropy:
     label_smoothing: float = 0.0
 
     def __post_init__(self) -> None:
-        smoothing = validation.number("label_smoothing", self.label_smoothing, minimum=0, below=1)
-        object.__setattr__(self, "label_smoothing", smoothing)
+        validation.check_fields(self, label_smoothing=share)
 
 
 class CategoricalCrossentropy(BinaryCrossentropy):
@@ -219,8 +215,7 @@ class CategoricalFocalCrossentropy:
     gamma: float = 2.0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "alpha", validation.number("alpha", self.alpha, above=0))
-        object.__setattr__(self, "gamma", validation.number("gamma", self.gamma, minimum=0))
+        validation.check_fields(self, alpha=above_zero, gamma=not_negative)
 
 
 @frozen
@@ -250,10 +245,12 @@ class BinaryFocalCrossentropy:
     gamma: float = 2.0
 
     def __post_init__(self) -> None:
-        balancing = validation.boolean("apply_class_balancing", self.apply_class_balancing)
-        object.__setattr__(self, "apply_class_balancing", balancing)
-        object.__setattr__(self, "alpha", validation.number("alpha", self.alpha, above=0, below=1))
-        object.__setattr__(self, "gamma", validation.number("gamma", self.gamma, minimum=0))
+        validation.check_fields(
+            self,
+            apply_class_balancing=validation.boolean,
+            alpha=between_zero_and_one,
+            gamma=not_negative,
+        )
 
 
 #: The losses with parameters, by name.
@@ -438,33 +435,3 @@ def _parameters(instance: Any) -> tuple[float, float, float]:
         case BinaryFocalCrossentropy(gamma=gamma):
             return gamma, 1.0, 1.0
     return 0.0, 0.0, 0.0
-
-
-def check_result(result: Any, y_pred: np.ndarray) -> tuple[float, np.ndarray]:
-    """What a loss of the user's own returned for `y_pred`, as a float and a ready array.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If it is not a pair of a finite number and a finite array of the shape of `y_pred`.
-    """
-    if not isinstance(result, tuple | list) or len(result) != 2:
-        raise TypeError(f"loss: expected it to return (value, gradient), got {shown(result)}")
-    value, gradient = result
-    if isinstance(value, np.ndarray) and value.ndim == 0:
-        value = value[()]
-    value = validation.number("loss: its value", value)
-    gradient = np.asarray(gradient)
-    if gradient.dtype.kind not in "fiu":
-        raise TypeError(f"loss: expected a gradient of real numbers, got {shown(gradient)}")
-    if gradient.shape != y_pred.shape:
-        raise ValueError(
-            f"loss: expected a gradient of the shape of y_pred, {y_pred.shape}, "
-            f"got {gradient.shape}"
-        )
-    with np.errstate(over="ignore"):
-        ready = np.require(gradient, y_pred.dtype, ["C_CONTIGUOUS", "ALIGNED"])
-    if not np.isfinite(ready).all():
-        at = tuple(map(int, np.unravel_index(np.isfinite(ready).argmin(), ready.shape)))
-        raise ValueError(f"loss: expected a finite gradient, got {gradient[at]} at {at}")
-    return value, ready

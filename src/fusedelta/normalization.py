@@ -34,6 +34,14 @@ if TYPE_CHECKING:
 __all__ = ["BatchNormalization", "LayerNormalization"]
 
 
+#: What the parameters of both must be.
+CHECKS: dict[str, validation.Check] = {
+    "epsilon": validation.above_zero,
+    "center": validation.boolean,
+    "scale": validation.boolean,
+}
+
+
 @frozen
 class BatchNormalization(Layer):
     """Normalises each feature: ``Y = gamma (X - mean) / sqrt(var + epsilon) + beta``.
@@ -84,9 +92,7 @@ class BatchNormalization(Layer):
     scale: bool = True
 
     def __post_init__(self) -> None:
-        momentum = validation.number("momentum", self.momentum, minimum=0, below=1)
-        object.__setattr__(self, "momentum", momentum)
-        _check(self)
+        validation.check_fields(self, momentum=validation.share, **CHECKS)
 
     def compile(self, compiler: Compiler) -> None:
         """One row, with a state."""
@@ -137,7 +143,7 @@ class LayerNormalization(Layer):
     scale: bool = True
 
     def __post_init__(self) -> None:
-        _check(self)
+        validation.check_fields(self, **CHECKS)
 
     def compile(self, compiler: Compiler) -> None:
         """One row."""
@@ -149,13 +155,6 @@ class LayerNormalization(Layer):
 
 
 Normalization = BatchNormalization | LayerNormalization
-
-
-def _check(layer: Normalization) -> None:
-    """Replace parameters by what they stand for, or raise."""
-    object.__setattr__(layer, "epsilon", validation.number("epsilon", layer.epsilon, above=0))
-    for name in ("center", "scale"):
-        object.__setattr__(layer, name, validation.boolean(name, getattr(layer, name)))
 
 
 def _parts(layer: Normalization, width: int) -> tuple[Part, ...]:

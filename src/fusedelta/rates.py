@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -41,6 +40,6 @@ def rates(rate: Rate, first: int, count: int) -> np.ndarray:
         return rate.rates(first, count)
     if not callable(rate):
         return np.full(count, rate)
-    check = partial(validation.number, minimum=0)
-    values = [check(f"learning_rate({s})", rate(s)) for s in range(first, first + count)]
+    steps = range(first, first + count)
+    values = [validation.not_negative(f"learning_rate({step})", rate(step)) for step in steps]
     return np.array(values, np.float64)

@@ -12,7 +12,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from fusedelta.losses import Loss, check_result
+from fusedelta.losses import Loss
+from fusedelta.user_loss import check_result
 
 __all__ = ["LOSSES", "of_user", "smoothed"]
 

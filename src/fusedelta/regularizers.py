@@ -23,7 +23,6 @@ A penalty is a part of the loss that `fit`, `evaluate` and `gradients` give, as 
 from __future__ import annotations
 
 import math
-from functools import partial
 from typing import Any, ClassVar, TypeAlias
 
 from fusedelta import validation
@@ -43,7 +42,7 @@ __all__ = [
     "resolve_constraint",
 ]
 
-CHECKS = {name: partial(validation.number, minimum=0) for name in ("l1", "l2")}
+CHECKS: dict[str, validation.Check] = {"l1": validation.not_negative, "l2": validation.not_negative}
 
 
 @frozen
@@ -75,7 +74,7 @@ class L2:
     l2: float = 0.01
 
     def __post_init__(self) -> None:
-        validation.check_fields(self, CHECKS)
+        validation.check_fields(self, **CHECKS)
 
 
 @frozen
@@ -107,7 +106,7 @@ class L1:
     l2: ClassVar[float] = 0.0
 
     def __post_init__(self) -> None:
-        validation.check_fields(self, CHECKS)
+        validation.check_fields(self, **CHECKS)
 
 
 @frozen
@@ -139,7 +138,7 @@ class L1L2:
     l2: float = 0.0
 
     def __post_init__(self) -> None:
-        validation.check_fields(self, CHECKS)
+        validation.check_fields(self, **CHECKS)
 
 
 @frozen
@@ -175,7 +174,7 @@ class MaxNorm:
     max_value: float = 2.0
 
     def __post_init__(self) -> None:
-        validation.check_fields(self, {"max_value": partial(validation.number, above=0)})
+        validation.check_fields(self, max_value=validation.above_zero)
 
 
 Regularizer: TypeAlias = L1 | L2 | L1L2

@@ -2,36 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import KW_ONLY, fields
-from functools import partial
 from typing import Any, ClassVar
 
 from fusedelta import rates, validation
 from fusedelta._frozen import frozen
 from fusedelta.rates import Rate
+from fusedelta.validation import above_zero, not_negative, share
 
 __all__ = ["SGD", "Lion", "Optimizer"]
 
-_ABOVE_ZERO = partial(validation.number, above=0)
-_NOT_NEGATIVE = partial(validation.number, minimum=0)
-_SHARE = partial(validation.number, minimum=0, below=1)
-
 #: What each parameter of an optimiser must be.
-CHECKS: dict[str, Callable[[str, Any], Any]] = {
+CHECKS: dict[str, validation.Check] = {
     "learning_rate": rates.check_rate,
-    "weight_decay": validation.optional(_NOT_NEGATIVE),
-    "clipnorm": validation.optional(_ABOVE_ZERO),
-    "clipvalue": validation.optional(_ABOVE_ZERO),
-    "global_clipnorm": validation.optional(_ABOVE_ZERO),
+    "weight_decay": validation.optional(not_negative),
+    "clipnorm": validation.optional(above_zero),
+    "clipvalue": validation.optional(above_zero),
+    "global_clipnorm": validation.optional(above_zero),
     "gradient_accumulation_steps": validation.optional(validation.integer),
-    "momentum": _SHARE,
-    "rho": _SHARE,
-    "beta_1": _SHARE,
-    "beta_2": _SHARE,
-    "epsilon": _ABOVE_ZERO,
-    "initial_accumulator_value": _NOT_NEGATIVE,
-    "momentum_decay": _ABOVE_ZERO,
+    "momentum": share,
+    "rho": share,
+    "beta_1": share,
+    "beta_2": share,
+    "epsilon": above_zero,
+    "initial_accumulator_value": not_negative,
+    "momentum_decay": above_zero,
     "nesterov": validation.boolean,
     "amsgrad": validation.boolean,
     "centered": validation.boolean,
@@ -89,7 +84,7 @@ class Optimizer:
     gradient_accumulation_steps: int | None = None
 
     def __post_init__(self) -> None:
-        validation.check_fields(self, CHECKS)
+        validation.check_fields(self, **CHECKS)
         clips = ("clipnorm", "clipvalue", "global_clipnorm")
         given = [name for name in clips if getattr(self, name) is not None]
         if len(given) > 1:

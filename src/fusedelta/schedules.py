@@ -28,14 +28,13 @@ Any function of the step will do too; then the network can't be saved, as files 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import numpy as np
 
 from fusedelta import validation
 from fusedelta._frozen import frozen
+from fusedelta.validation import above_zero, between_zero_and_one, not_negative
 
 __all__ = [
     "SCHEDULES",
@@ -50,25 +49,22 @@ __all__ = [
     "StepDecay",
 ]
 
-_ABOVE_ZERO = partial(validation.number, above=0)
-_NOT_NEGATIVE = partial(validation.number, minimum=0)
-
 #: What each parameter of a schedule must be.
-CHECKS: dict[str, Callable[[str, Any], Any]] = {
-    "initial_learning_rate": _ABOVE_ZERO,
-    "max_learning_rate": _ABOVE_ZERO,
-    "end_learning_rate": _NOT_NEGATIVE,
+CHECKS: dict[str, validation.Check] = {
+    "initial_learning_rate": above_zero,
+    "max_learning_rate": above_zero,
+    "end_learning_rate": not_negative,
     "decay_steps": validation.integer,
-    "decay_rate": _ABOVE_ZERO,
-    "power_t": _NOT_NEGATIVE,
-    "power": _ABOVE_ZERO,
-    "alpha": _NOT_NEGATIVE,
-    "warmup_target": validation.optional(_ABOVE_ZERO),
+    "decay_rate": above_zero,
+    "power_t": not_negative,
+    "power": above_zero,
+    "alpha": not_negative,
+    "warmup_target": validation.optional(above_zero),
     "warmup_steps": partial(validation.integer, minimum=0),
     "total_steps": partial(validation.integer, minimum=2),
-    "pct_start": partial(validation.number, above=0, below=1),
-    "div_factor": _ABOVE_ZERO,
-    "final_div_factor": _ABOVE_ZERO,
+    "pct_start": between_zero_and_one,
+    "div_factor": above_zero,
+    "final_div_factor": above_zero,
     "staircase": validation.boolean,
 }
 
@@ -78,7 +74,7 @@ class Schedule(ABC):
     """Base of all schedules: a value object; calling it with a step gives that step's rate."""
 
     def __post_init__(self) -> None:
-        validation.check_fields(self, CHECKS)
+        validation.check_fields(self, **CHECKS)
 
     def __call__(self, step: int) -> float:
         """The learning rate of step 0, 1, 2, ..."""
@@ -293,7 +289,7 @@ class PiecewiseConstantDecay(Schedule):
     values: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        for name, check in (("boundaries", validation.integer), ("values", _NOT_NEGATIVE)):
+        for name, check in (("boundaries", validation.integer), ("values", not_negative)):
             given = getattr(self, name)
             if not isinstance(given, list | tuple):
                 raise TypeError(f"{name}: expected a list, got {validation.shown(given)}")
@@ -359,8 +355,8 @@ class CosineDecay(Schedule):
     warmup_steps: int = 0
 
     def __post_init__(self) -> None:
-        lowest = _ABOVE_ZERO if self.warmup_target is None else _NOT_NEGATIVE
-        validation.check_fields(self, {**CHECKS, "initial_learning_rate": lowest})
+        first = above_zero if self.warmup_target is None else not_negative
+        validation.check_fields(self, **CHECKS | {"initial_learning_rate": first})
         if self.warmup_steps and self.warmup_target is None:
             raise ValueError("warmup_steps: expected a warmup_target with it, got None")
 

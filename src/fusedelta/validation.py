@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -45,6 +46,9 @@ SUM_TOLERANCE = 1e-3
 
 
 # ------------------------------------------------------------------------------------ single values
+
+#: Returns what a value of that name stands for, or raises.
+Check: TypeAlias = Callable[[str, Any], Any]
 
 
 def shown(value: Any) -> str:
@@ -96,16 +100,23 @@ def number(
     return float(value)
 
 
-def optional(check: Callable[[str, Any], Any]) -> Callable[[str, Any], Any]:
+above_zero = partial(number, above=0)
+not_negative = partial(number, minimum=0)
+share = partial(number, minimum=0, below=1)
+between_zero_and_one = partial(number, above=0, below=1)
+
+
+def optional(check: Check) -> Check:
     """The check for a value that may also be None."""
     return lambda name, value: None if value is None else check(name, value)
 
 
-def check_fields(instance: Any, checks: Mapping[str, Callable[[str, Any], Any]]) -> None:
-    """Check the fields of a frozen dataclass, each by its name; they become what they stand for."""
+def check_fields(instance: Any, /, **checks: Check) -> None:
+    """Check those fields of a frozen dataclass; they become what they stand for."""
     for field in dataclasses.fields(instance):
-        value = checks[field.name](field.name, getattr(instance, field.name))
-        object.__setattr__(instance, field.name, value)
+        if field.name in checks:
+            value = checks[field.name](field.name, getattr(instance, field.name))
+            object.__setattr__(instance, field.name, value)
 
 
 def boolean(name: str, value: Any) -> bool:
