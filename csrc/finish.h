@@ -102,53 +102,31 @@ static void lion_finish(const struct moments *s, ptrdiff_t first, ptrdiff_t last
     }
 }
 
-/* m = beta_1 m + (1 - beta_1) g;  v = beta_2 v + (1 - beta_2) g^2;  w -= rate m / (sqrt(v) + epsilon) */
-static void adam_finish(const struct moments *s, ptrdiff_t first, ptrdiff_t last)
-{
-    const struct descent by = descent_of(s);
-    const struct running one = running_of(s->beta_1), two = running_of(s->beta_2);
-    const vec epsilon = splat((real)s->epsilon);
-    real *w = s->w, *m = s->m, *v = s->v;
-    const real *g = s->g;
-    for (ptrdiff_t i = first; i < last; i += LANES) {
-        const vec gradient = load(g + i);
-        const vec mean = mean_of(&one, m + i, gradient), square = mean_of_squares(&two, v + i, gradient);
-        descend(&by, w + i, mean / (v_sqrt(square) + epsilon));
-    }
-}
-
-/* the same with u = max(u, v) under the root */
-static void amsgrad_finish(const struct moments *s, ptrdiff_t first, ptrdiff_t last)
-{
-    const struct descent by = descent_of(s);
-    const struct running one = running_of(s->beta_1), two = running_of(s->beta_2);
-    const vec epsilon = splat((real)s->epsilon);
-    real *w = s->w, *m = s->m, *v = s->v, *u = s->u;
-    const real *g = s->g;
-    for (ptrdiff_t i = first; i < last; i += LANES) {
-        const vec gradient = load(g + i);
-        const vec mean = mean_of(&one, m + i, gradient), square = mean_of_squares(&two, v + i, gradient);
-        const vec largest = v_max(load(u + i), square);
-        store(u + i, largest);
-        descend(&by, w + i, mean / (v_sqrt(largest) + epsilon));
-    }
-}
-
-/* Adam's means;  w -= rate (mean_part m + gradient_part g) / (sqrt(v) + epsilon) */
-static void nadam_finish(const struct moments *s, ptrdiff_t first, ptrdiff_t last)
+/* m = beta_1 m + (1 - beta_1) g;  v = beta_2 v + (1 - beta_2) g^2;  w -= rate m / (sqrt(v) + epsilon);
+ * amsgrad: u = max(u, v) under the root;  nadam: mean_part m + gradient_part g in the place of m */
+INLINE void adam(const int amsgrad, const int nadam, const struct moments *s, ptrdiff_t first, ptrdiff_t last)
 {
     const struct descent by = descent_of(s);
     const struct running one = running_of(s->beta_1), two = running_of(s->beta_2);
     const vec epsilon = splat((real)s->epsilon);
     const vec mean_part = splat((real)s->mean_part), gradient_part = splat((real)s->gradient_part);
-    real *w = s->w, *m = s->m, *v = s->v;
+    real *w = s->w, *m = s->m, *v = s->v, *u = s->u;
     const real *g = s->g;
     for (ptrdiff_t i = first; i < last; i += LANES) {
         const vec gradient = load(g + i);
-        const vec mean = mean_of(&one, m + i, gradient), square = mean_of_squares(&two, v + i, gradient);
-        descend(&by, w + i, v_fma(mean_part, mean, gradient_part * gradient) / (v_sqrt(square) + epsilon));
+        vec mean = mean_of(&one, m + i, gradient), square = mean_of_squares(&two, v + i, gradient);
+        if (amsgrad) {
+            square = v_max(load(u + i), square);
+            store(u + i, square);
+        }
+        if (nadam) mean = v_fma(mean_part, mean, gradient_part * gradient);
+        descend(&by, w + i, mean / (v_sqrt(square) + epsilon));
     }
 }
+
+static void adam_finish(const struct moments *s, ptrdiff_t first, ptrdiff_t last) { adam(0, 0, s, first, last); }
+static void amsgrad_finish(const struct moments *s, ptrdiff_t first, ptrdiff_t last) { adam(1, 0, s, first, last); }
+static void nadam_finish(const struct moments *s, ptrdiff_t first, ptrdiff_t last) { adam(0, 1, s, first, last); }
 
 /* m = beta_1 m + (1 - beta_1) g;  u = max(beta_2 u, |g|);  w -= rate m / (u + epsilon) */
 static void adamax_finish(const struct moments *s, ptrdiff_t first, ptrdiff_t last)
