@@ -180,9 +180,10 @@ def test_threads_and_instruction_sets_train_to_the_same_bits(dtype, case):
 
 @pytest.mark.parametrize("hidden", HIDDEN)
 @pytest.mark.parametrize("dense", ["penalised", "limited"])
-def test_gradients_with_penalties_are_right(sequential, hidden, dense):
+def test_gradients_with_penalties_are_right(hidden, dense):
+    """The compiled ones, whose steps are the twin's."""
     case = CASES[0] | {"hidden": hidden, "dense": dense}
-    net = build(sequential, case, "float64")
+    net = build(fd.Sequential, case, "float64")
     X, y, _ = problem("float64")
     net.fit(X, y, 2, 20, verbose=0)
     check = fd.gradient_check(net, X[:20], y[:20])
