@@ -16,7 +16,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # which a job in the b
 sizes, m, batch_size, optimizer, action = {arguments!r}
 
 def build(seed=1):
-    layers = [fd.Dense(n, "tanh") for n in sizes[1:-1]] + [fd.Dense(sizes[-1])]
+    between = [fd.BatchNormalization(), fd.Dropout(0.1)] if action == "mixed" else []
+    layers = [fd.Dense(n, "tanh") for n in sizes[1:-1]] + between + [fd.Dense(sizes[-1])]
     rules = {{"sgd": fd.SGD(1e-4), "adam": fd.Adam(1e-6)}}
     return fd.Sequential(layers, "mean_squared_error", rules[optimizer], sizes[:1], seed=seed)
 
@@ -27,7 +28,7 @@ net = nets[0]
 signal.signal(signal.SIGINT, signal.default_int_handler)  # jobs in the background ignore it
 print("ready", flush=True)
 try:
-    if action == "fit":
+    if action in ("fit", "mixed"):
         net.fit(X, y, 10**7, batch_size, shuffle=False, verbose=0)
     elif action == "ensemble":  # two of the three are being trained
         ensemble = fd.Ensemble.from_members(nets, n_threads=2)
@@ -57,8 +58,9 @@ for seed, net in enumerate(nets):
         if (net.params == other.params).all():
             break
         other.train_step(X[start : start + batch_size], y[start : start + batch_size])
-    np.testing.assert_array_equal(net.params, other.params)
+    np.testing.assert_equal(net.get_weights(), other.get_weights())
     np.testing.assert_equal(net.optimizer_state, other.optimizer_state)
+    assert net.dropout_state == other.dropout_state
     trained.append(epochs)
     net.fit(X[:batch_size], y[:batch_size], verbose=0)
 print("sound", *trained)
@@ -73,6 +75,7 @@ print("sound", *trained)
         ((2, 20, 1), 400, 1, "adam", "fit"),
         ((512, 1024, 1024, 8), 512, 64, "sgd", "fit"),
         ((512, 1024, 1024, 8), 16, 1, "adam", "fit"),
+        ((64, 256, 1), 400, 10, "adam", "mixed"),
         ((2, 2, 1), 400, 400, "sgd", "ensemble"),
         ((2, 20, 1), 400, 10, "sgd", "callbacks"),
         ((64, 256, 1), 400, 10, "adam", "batches"),
