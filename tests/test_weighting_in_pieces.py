@@ -196,6 +196,12 @@ def test_refused_weights_on_disk(sequential, small_chunks, tmp_path, samples):
         with pytest.raises(ValueError, match=message):
             net.fit(*data, sample_weight=given, **options)
         np.testing.assert_array_equal(net.params, before)
+    labels = y.copy()
+    labels[100] = 3
+    message = "rows 84 to 125, counted from 0 there: y: expected integer labels .* got 3 at row 16"
+    with pytest.raises(ValueError, match=message):
+        net.fit(data[0], labels, class_weight="balanced", **options)
+    np.testing.assert_array_equal(net.params, before)
     message = "rows 120 to 179, counted from 0 there: sample_weight: .* got -1.0 at row 13"
     with pytest.raises(ValueError, match=message):
         net.fit(*data, sample_weight=on_disk(tmp_path, "bad", bad), **options)

@@ -216,8 +216,11 @@ def _targets(prepare: Prepare, y: Any, m: int) -> Iterator[np.ndarray]:
     """The first m targets of data on disk, ready, some at a time."""
     rows = max(1, sources.CHUNK_BYTES // (8 * prepare.n_outputs))
     for first in range(0, m, rows):
-        part = y[first : min(first + rows, m)]
-        yield prepare.targets(part, len(part))
+        last = min(first + rows, m)
+        try:
+            yield prepare.targets(y[first:last], last - first)
+        except ValueError as error:
+            raise sources.among(first, last, error) from None
 
 
 def is_large(X: Any, prepare: Prepare) -> bool:

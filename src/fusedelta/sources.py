@@ -316,7 +316,7 @@ class Rows:
             ready, y = self._prepare.pair(X, y, room)
             return ready, y, weighting.combine(self._prepare, y, given, self._by_class)
         except ValueError as error:
-            raise ValueError(f"rows {first} to {last - 1}, counted from 0 there: {error}") from None
+            raise among(first, last, error) from None
 
     def evaluate(self, engine: Engine, loss: Loss) -> tuple[float, float]:
         """Loss, without penalties, and accuracy of all rows."""
@@ -324,6 +324,11 @@ class Rows:
         for piece in self.pieces():
             tally.add(engine.evaluate(piece.X, piece.y, piece.weights), piece.m)
         return tally.means
+
+
+def among(first: int, last: int, error: ValueError) -> ValueError:
+    """The same error, told among which rows it is."""
+    return ValueError(f"rows {first} to {last - 1}, counted from 0 there: {error}")
 
 
 class Batches:
