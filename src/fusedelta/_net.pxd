@@ -2,10 +2,8 @@ cimport numpy as np
 from libc.stddef cimport ptrdiff_t
 from libc.stdint cimport int64_t
 
-from fusedelta._c cimport score_t
 from fusedelta._optimizers cimport Optimizer
 from fusedelta._program cimport Program, data_set
-from fusedelta._watch cimport Watch
 
 
 cdef class Net:
@@ -26,12 +24,8 @@ cdef class Net:
     cdef Program trainer(self, ptrdiff_t m)
     cdef int plan_step(self) except -1
     cdef data_set data(self, object X, object y, object weights)
-    cdef int run(self, Program program, data_set *data, ptrdiff_t batch, ptrdiff_t epochs, double *results,
-                 data_set *held_out, int threads, Watch watch) except -1 nogil
-    cdef int evaluate_rows(self, data_set *data, int threads, double *work, score_t *score) except -1 nogil
     cdef int predict_rows(self, const char *X, ptrdiff_t m, char *out) except -1
     cdef int forward_threads(self, ptrdiff_t m)
-    cdef int predict_chunks(self, const char *X, ptrdiff_t m, char *out, int threads) except -1 nogil
     cdef bint of_dtype(self, object array, int ndim)
     cdef bint within(self, object array, double low, double high)
     cdef bint finite(self, object array)

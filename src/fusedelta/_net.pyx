@@ -1,17 +1,13 @@
 """Net: the compiled engine of one network. It takes the user's arrays and runs programs, alone in dropping the GIL."""
 
 cimport cython
-from cpython.exc cimport PyErr_CheckSignals
-from libc.math cimport isfinite
 from libc.stddef cimport ptrdiff_t
 from libc.stdint cimport int64_t, uint64_t
-from libc.string cimport memcpy
 
 cimport numpy as np
 
-from fusedelta._c cimport (
-    BLOCK_BYTES, NARROW, PREDICTING, TRAINING, busy_release, busy_take, row_t, score_t,
-)
+from fusedelta._c cimport BLOCK_BYTES, NARROW, PREDICTING, TRAINING, busy_release, busy_take, score_t
+from fusedelta._loops cimport PREDICT_ROWS, evaluate_all, predict_all, run_watched, unseen_t
 from fusedelta._optimizers cimport Optimizer
 from fusedelta._program cimport Program, data_set
 from fusedelta._watch cimport Watch
@@ -25,12 +21,8 @@ np.import_array()
 
 cdef enum:
     PLANNED_STEPS = 262144               # learning rates that are worked out at a time
-    PREDICT_ROWS = 256                   # predictions run through the workspace this many rows at a time and thread
     NARROW_BATCH = 2                     # from this batch on the lanes are worth filling
 cdef double UNLOCKED_FLOPS = 2e5         # a call with less work keeps the GIL: dropping it costs about 50 ns
-cdef double FLOPS_BETWEEN_SIGNALS = 5e8  # Ctrl-C is looked for this often, a step counting for at least ...
-cdef double FLOPS_OF_A_STEP = 2e3        # ... this much: about 50 ms
-cdef double SAMPLES_OF_AN_UPDATE = 7     # the weights' way through memory in a step, in samples' work
 cdef double WAIT = 5e-5                  # seconds between two looks whether another thread's prediction is done
 cdef double LARGEST_FLOAT = 3.4028234663852886e38
 cdef double LARGEST_DOUBLE = 1.7976931348623157e308
@@ -184,11 +176,11 @@ cdef class Net:
         watch : None or Watch
             Looks at each epoch, and may end the training with it.
         """
-        cdef data_set data = self.data(X, y, weights), held_out
+        cdef data_set data = self.data(X, y, weights)
+        cdef unseen_t unseen
         cdef double *out = <double *> np.PyArray_DATA(results)
         cdef ptrdiff_t epochs = np.PyArray_DIM(results, 0), batch, steps, done = 0, count = epochs
         cdef Program program = self.trainer(batch_size)
-        cdef int threads = 1
         if orders is not None:
             data.order, data.m = <const ptrdiff_t *> np.PyArray_DATA(orders), np.PyArray_DIM(orders, 1)
         batch = min(batch_size, data.m)
@@ -201,46 +193,23 @@ cdef class Net:
         try:
             program.reserve(batch, orders is not None and batch > 1, program.threads_for(program.flops * batch))
             if watch is not None and watch.held_out is not None:
-                unseen = watch.held_out
-                held_out = self.data(unseen[0], unseen[1], unseen[2])
-                threads = self.forward_threads(held_out.m)
-                self.program.reserve(min(held_out.m, PREDICT_ROWS * threads), False, threads)
+                held_out = watch.held_out
+                unseen.data = self.data(held_out[0], held_out[1], held_out[2])
+                unseen.threads = self.forward_threads(unseen.data.m)
+                self.program.reserve(min(unseen.data.m, PREDICT_ROWS * unseen.threads), False, unseen.threads)
             while done < epochs and self.trained == done * steps and not (watch is not None and watch.stopped):
                 if self.optimizer.schedule is not None:
                     count = min(max(1, PLANNED_STEPS // steps), epochs - done)
                 self.optimizer.plan(count * steps)
                 with nogil:
-                    self.run(program, &data, batch, count, out + 2 * done, &held_out, threads, watch)
+                    run_watched(program, &data, batch, count, out + 2 * done, self.program, &unseen, watch,
+                                &self.trained, &self.interrupted)
                 done += count
             program.check()
         finally:
             program.look_ahead(&data, -1)
             self.training = False
             self.release()
-
-    cdef int run(self, Program program, data_set *data, ptrdiff_t batch, ptrdiff_t epochs, double *results,
-                 data_set *held_out, int threads, Watch watch) except -1 nogil:
-        """All epochs, with a look at each where there is a watch. Held-out data are evaluated on so many threads."""
-        cdef ptrdiff_t epoch = 0, at_once = epochs if watch is None else 1, steps = (data.m + batch - 1) // batch
-        cdef int64_t before
-        cdef double work = 0
-        cdef score_t score
-        while epoch < epochs:
-            before = self.trained
-            program.begin(TRAINING, program.logits)
-            run_epochs(program, data, batch, at_once, results + 2 * epoch, &self.trained, &work, &self.interrupted)
-            if watch is None or self.trained < before + steps:
-                return 0
-            if watch.figures != NULL:
-                score.sum, score.correct = 0, 0
-                self.evaluate_rows(held_out, threads, &work, &score)
-                watch.figures[0] = self.program.loss(&score, held_out.m)
-                watch.figures[1] = self.program.accuracy(&score, held_out.m)
-                data.staged = data.staged and program is not self.program
-            if watch.look(results + 2 * epoch):
-                return 0
-            epoch += 1
-        return 0
 
     def step(self, X, y, sample_weight=None):
         """One update with the whole of X as its batch; returns the loss before the update."""
@@ -389,9 +358,9 @@ cdef class Net:
             program.want_slopes(False)
             if program.flops * m > UNLOCKED_FLOPS:
                 with nogil:
-                    self.predict_chunks(X, m, out, threads)
+                    predict_all(program, X, m, out, threads, &self.interrupted)
             else:
-                self.predict_chunks(X, m, out, threads)
+                predict_all(program, X, m, out, threads, &self.interrupted)
         finally:
             self.release()
         return 0
@@ -399,20 +368,6 @@ cdef class Net:
     cdef int forward_threads(self, ptrdiff_t m):
         """Threads for the way forward, a third of a step's work."""
         return self.program.threads_for(self.program.flops / 3 * m)
-
-    cdef int predict_chunks(self, const char *X, ptrdiff_t m, char *out, int threads) except -1 nogil:
-        cdef ptrdiff_t first = 0, i, m_chunk, bytes = self.n * self.itemsize
-        cdef double work = 0
-        cdef const row_t *last = &self.program.net.rows[self.program.net.n_rows - 1]
-        while first < m:
-            m_chunk = min(PREDICT_ROWS * threads, m - first)
-            self.program.place(X + first * self.k * self.itemsize)
-            self.program.forward(m_chunk, threads)
-            for i in range(m_chunk):
-                memcpy(out + (first + i) * bytes, <char *> last.Y + i * last.ld * self.itemsize, bytes)
-            first += m_chunk
-            look_for_signals(&work, self.program.flops * m_chunk, &self.interrupted)
-        return 0
 
     def evaluate(self, X, y, weights=None):
         """Loss without the penalty, and accuracy (nan for a regression), on ready arrays; nothing changes."""
@@ -425,28 +380,12 @@ cdef class Net:
         try:
             self.program.reserve(min(data.m, PREDICT_ROWS * threads), False, threads)
             with nogil:
-                self.evaluate_rows(&data, threads, &work, &score)
+                evaluate_all(self.program, &data, threads, &work, &score, &self.interrupted)
             self.program.check()
         finally:
             self.training = False
             self.release()
         return self.program.loss(&score, data.m), self.program.accuracy(&score, data.m)
-
-    cdef int evaluate_rows(self, data_set *data, int threads, double *work, score_t *score) except -1 nogil:
-        """Add the losses of all samples; there is room for those that go together."""
-        cdef ptrdiff_t first = 0, at, m
-        self.program.begin(PREDICTING, self.program.logits)
-        while first < data.m:
-            m = min(PREDICT_ROWS * threads, data.m - first)
-            self.program.place(data.X + first * self.k * self.itemsize)
-            self.program.forward(m, threads)
-            at = 0
-            while at < m:  # in parts of one size, whatever the threads: the sum depends on it
-                self.program.score_part(data, first + at, at, min(PREDICT_ROWS, m - at), score)
-                at += PREDICT_ROWS
-            first += m
-            look_for_signals(work, self.program.flops * m, &self.interrupted)
-        return 0
 
     # ---- the user's arrays --------------------------------------------------------------------------------------
 
@@ -507,61 +446,3 @@ cdef class Net:
 
     cdef void release(self) noexcept:
         busy_release(&self.busy)
-
-
-cdef inline ptrdiff_t next_sample(const data_set *data, ptrdiff_t first, bint last_epoch) noexcept nogil:
-    """The place of the sample after this one, -1 if it is the last. Orders of several epochs lie together."""
-    if first + 1 < data.m:
-        return first + 1
-    if last_epoch:
-        return -1
-    return 0 if data.order == NULL else data.m
-
-
-cdef inline int look_for_signals(double *work, double flops, const bint *interrupted) except -1 nogil:
-    """After so much more work; a handler of Ctrl-C raises KeyboardInterrupt, which other threads are told of."""
-    work[0] += flops + FLOPS_OF_A_STEP
-    if work[0] > FLOPS_BETWEEN_SIGNALS:
-        work[0] = 0
-        take_signals(interrupted)
-    return 0
-
-
-cdef int take_signals(const bint *interrupted) except -1 nogil:
-    """The handlers of signals, and what another thread has to say."""
-    with gil:
-        PyErr_CheckSignals()
-        if interrupted[0]:
-            raise KeyboardInterrupt
-    return 0
-
-
-cdef int run_epochs(Program program, data_set *data, ptrdiff_t batch, ptrdiff_t epochs,
-                    double *results, int64_t *trained, double *work, const bint *interrupted) except -1 nogil:
-    """All batches, `epochs` times; the order moves on by data.m an epoch. results (epochs, 2): loss, accuracy.
-
-    Counts the steps whose loss is finite, and returns at the first that is not.
-    """
-    cdef ptrdiff_t epoch, first, m
-    cdef double so_far = work[0]
-    cdef score_t score
-    for epoch in range(epochs):
-        score.sum, score.correct, first = 0, 0, 0
-        while first < data.m:
-            m = min(batch, data.m - first)
-            program.stage(data, first, m)
-            if batch == 1:
-                program.look_ahead(data, next_sample(data, first, epoch + 1 == epochs))
-            program.step(m, &score)
-            if not isfinite(score.sum):
-                return 0
-            trained[0] += 1
-            first += m
-            if first == data.m:
-                results[2 * epoch] = program.loss(&score, data.m)
-                results[2 * epoch + 1] = program.accuracy(&score, data.m)
-            look_for_signals(&so_far, program.flops * (m + SAMPLES_OF_AN_UPDATE), interrupted)
-        if data.order != NULL:
-            data.order += data.m
-    work[0] = so_far
-    return 0

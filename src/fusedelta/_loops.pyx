@@ -1,0 +1,134 @@
+"""The loops over data that run without the GIL, and look for Ctrl-C on the way: epochs, predictions, evaluations."""
+
+from cpython.exc cimport PyErr_CheckSignals
+from libc.math cimport isfinite
+from libc.stddef cimport ptrdiff_t
+from libc.stdint cimport int64_t
+from libc.string cimport memcpy
+
+from fusedelta._c cimport PREDICTING, TRAINING, row_t, score_t
+from fusedelta._program cimport Program, data_set
+from fusedelta._watch cimport Watch
+
+cdef double FLOPS_BETWEEN_SIGNALS = 5e8  # Ctrl-C is looked for this often, a step counting for at least ...
+cdef double FLOPS_OF_A_STEP = 2e3        # ... this much: about 50 ms
+cdef double SAMPLES_OF_AN_UPDATE = 7     # the weights' way through memory in a step, in samples' work
+
+
+cdef int run_watched(Program program, data_set *data, ptrdiff_t batch, ptrdiff_t epochs, double *results,
+                     Program forward, unseen_t *unseen, Watch watch, int64_t *trained,
+                     const bint *interrupted) except -1 nogil:
+    """All epochs, with a look at each where there is a watch; `forward` evaluates what it holds out."""
+    cdef ptrdiff_t epoch = 0, at_once = epochs if watch is None else 1, steps = (data.m + batch - 1) // batch
+    cdef int64_t before
+    cdef double work = 0
+    cdef score_t score
+    while epoch < epochs:
+        before = trained[0]
+        program.begin(TRAINING, program.logits)
+        run_epochs(program, data, batch, at_once, results + 2 * epoch, trained, &work, interrupted)
+        if watch is None or trained[0] < before + steps:
+            return 0
+        if watch.figures != NULL:
+            score.sum, score.correct = 0, 0
+            evaluate_all(forward, &unseen.data, unseen.threads, &work, &score, interrupted)
+            watch.figures[0] = forward.loss(&score, unseen.data.m)
+            watch.figures[1] = forward.accuracy(&score, unseen.data.m)
+            data.staged = data.staged and program is not forward
+        if watch.look(results + 2 * epoch):
+            return 0
+        epoch += 1
+    return 0
+
+
+cdef int run_epochs(Program program, data_set *data, ptrdiff_t batch, ptrdiff_t epochs,
+                    double *results, int64_t *trained, double *work, const bint *interrupted) except -1 nogil:
+    """All batches, `epochs` times; the order moves on by data.m an epoch. results (epochs, 2): loss, accuracy.
+
+    Counts the steps whose loss is finite, and returns at the first that is not.
+    """
+    cdef ptrdiff_t epoch, first, m
+    cdef double so_far = work[0]
+    cdef score_t score
+    for epoch in range(epochs):
+        score.sum, score.correct, first = 0, 0, 0
+        while first < data.m:
+            m = min(batch, data.m - first)
+            program.stage(data, first, m)
+            if batch == 1:
+                program.look_ahead(data, next_sample(data, first, epoch + 1 == epochs))
+            program.step(m, &score)
+            if not isfinite(score.sum):
+                return 0
+            trained[0] += 1
+            first += m
+            if first == data.m:
+                results[2 * epoch] = program.loss(&score, data.m)
+                results[2 * epoch + 1] = program.accuracy(&score, data.m)
+            look_for_signals(&so_far, program.flops * (m + SAMPLES_OF_AN_UPDATE), interrupted)
+        if data.order != NULL:
+            data.order += data.m
+    work[0] = so_far
+    return 0
+
+
+cdef int predict_all(Program program, const char *X, ptrdiff_t m, char *out, int threads,
+                     const bint *interrupted) except -1 nogil:
+    """Outputs (m, n) of inputs (m, k), a chunk of the workspace's size at a time."""
+    cdef ptrdiff_t first = 0, i, m_chunk, bytes = program.n * program.itemsize
+    cdef double work = 0
+    cdef const row_t *last = &program.net.rows[program.net.n_rows - 1]
+    while first < m:
+        m_chunk = min(PREDICT_ROWS * threads, m - first)
+        program.place(X + first * program.k * program.itemsize)
+        program.forward(m_chunk, threads)
+        for i in range(m_chunk):
+            memcpy(out + (first + i) * bytes, <char *> last.Y + i * last.ld * program.itemsize, bytes)
+        first += m_chunk
+        look_for_signals(&work, program.flops * m_chunk, interrupted)
+    return 0
+
+
+cdef int evaluate_all(Program program, data_set *data, int threads, double *work, score_t *score,
+                      const bint *interrupted) except -1 nogil:
+    """Add the losses of all samples; there is room for those that go together."""
+    cdef ptrdiff_t first = 0, at, m
+    program.begin(PREDICTING, program.logits)
+    while first < data.m:
+        m = min(PREDICT_ROWS * threads, data.m - first)
+        program.place(data.X + first * program.k * program.itemsize)
+        program.forward(m, threads)
+        at = 0
+        while at < m:  # in parts of one size, whatever the threads: the sum depends on it
+            program.score_part(data, first + at, at, min(PREDICT_ROWS, m - at), score)
+            at += PREDICT_ROWS
+        first += m
+        look_for_signals(work, program.flops * m, interrupted)
+    return 0
+
+
+cdef inline ptrdiff_t next_sample(const data_set *data, ptrdiff_t first, bint last_epoch) noexcept nogil:
+    """The place of the sample after this one, -1 if it is the last. Orders of several epochs lie together."""
+    if first + 1 < data.m:
+        return first + 1
+    if last_epoch:
+        return -1
+    return 0 if data.order == NULL else data.m
+
+
+cdef inline int look_for_signals(double *work, double flops, const bint *interrupted) except -1 nogil:
+    """After so much more work; a handler of Ctrl-C raises KeyboardInterrupt, which other threads are told of."""
+    work[0] += flops + FLOPS_OF_A_STEP
+    if work[0] > FLOPS_BETWEEN_SIGNALS:
+        work[0] = 0
+        take_signals(interrupted)
+    return 0
+
+
+cdef int take_signals(const bint *interrupted) except -1 nogil:
+    """The handlers of signals, and what another thread has to say."""
+    with gil:
+        PyErr_CheckSignals()
+        if interrupted[0]:
+            raise KeyboardInterrupt
+    return 0
