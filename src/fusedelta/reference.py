@@ -82,7 +82,9 @@ class Net:
         self._counts_steps = any(row.kind == "dropout" for row in rows)
         self._optimizer = optimizer
         self._rows = rows
-        self._is_free = not any(each.l1 or each.l2 for each in parameters.tensors(rows))
+        self._tensors = parameters.tensors(rows)
+        self._penalized = [each for each in self._tensors if each.l1 or each.l2]
+        self._constrained = [each for each in self._tensors if each.max_norm < math.inf]
         self.moments = {name: np.zeros_like(params) for name in optimizer.kept}
         self.trained = 0
         self.interrupted = False
@@ -100,7 +102,7 @@ class Net:
     @property
     def penalty(self) -> float:
         """The sum of the penalties on the weights as they are."""
-        return reference_updates.penalty(self._rows, self._params)
+        return reference_updates.penalty(self._penalized, self._params)
 
     @property
     def dropout_key(self) -> int:
@@ -191,7 +193,7 @@ class Net:
             return total / self._normalizer(len(X)) + self.penalty
         total = self._backward(y, weights)
         block[:] = self._gradients
-        reference_updates.add_penalties(self._rows, self._params, block)
+        reference_updates.add_penalties(self._penalized, self._params, block)
         return total / self._normalizer(len(X))
 
     def reset_optimizer(self) -> None:
@@ -300,12 +302,12 @@ class Net:
                 return
             self.accumulated = 0
         rate = rates.rate_at(rule.learning_rate, self.steps)
-        if not (rule.is_in_place and self._is_free) or rule.has_schedule:
+        if not (rule.is_in_place and not self._penalized) or rule.has_schedule:
             self.steps += 1
-        reference_updates.add_penalties(self._rows, self._params, gradients)
-        reference_updates.clip(rule, self._rows, gradients)
+        reference_updates.add_penalties(self._penalized, self._params, gradients)
+        reference_updates.clip(rule, self._tensors, gradients)
         reference_updates.update(rule, self._params, gradients, self.moments, self.steps, rate)
-        reference_updates.constrain(self._rows, self._params)
+        reference_updates.constrain(self._constrained, self._params)
 
     def _loss_and_gradient(
         self, y: np.ndarray, weights: np.ndarray | None

@@ -25,6 +25,7 @@ from fusedelta.optimizers import (
     Optimizer,
     RMSprop,
 )
+from fusedelta.parameters import Tensor
 from fusedelta.rows import Row
 
 __all__ = ["reset", "update"]
@@ -57,22 +58,20 @@ def reset(rule: Optimizer, moments: Moments, rows: Sequence[Row]) -> None:
 # ------------------------------------------------------------------------- before and after a step
 
 
-def penalty(rows: Sequence[Row], w: np.ndarray) -> float:
-    """``l1 sum(abs(w)) + l2 sum(w^2)`` over all tensors."""
+def penalty(penalized: Sequence[Tensor], w: np.ndarray) -> float:
+    """``l1 sum(abs(w)) + l2 sum(w^2)`` over the tensors that have one."""
     total = 0.0
-    for first, last, _, l1, l2, _ in parameters.tensors(rows):
-        if l1 or l2:
-            piece = w[first:last].astype(np.float64)
-            total += float((l1 * abs(piece) + l2 * piece * piece).sum())
+    for first, last, _, l1, l2, _ in penalized:
+        piece = w[first:last].astype(np.float64)
+        total += float((l1 * abs(piece) + l2 * piece * piece).sum())
     return total
 
 
-def add_penalties(rows: Sequence[Row], w: np.ndarray, g: np.ndarray) -> None:
+def add_penalties(penalized: Sequence[Tensor], w: np.ndarray, g: np.ndarray) -> None:
     """Make the gradient g of the loss that of the loss with its penalties."""
-    for first, last, _, l1, l2, _ in parameters.tensors(rows):
-        if l1 or l2:
-            at = slice(first, last)
-            g[at] += 2 * l2 * w[at] + l1 * np.sign(w[at])
+    for first, last, _, l1, l2, _ in penalized:
+        at = slice(first, last)
+        g[at] += 2 * l2 * w[at] + l1 * np.sign(w[at])
 
 
 def accumulate(rule: Optimizer, g: np.ndarray, moments: Moments, count: int) -> np.ndarray:
@@ -82,12 +81,12 @@ def accumulate(rule: Optimizer, g: np.ndarray, moments: Moments, count: int) -> 
     return mean
 
 
-def clip(rule: Optimizer, rows: Sequence[Row], g: np.ndarray) -> None:
+def clip(rule: Optimizer, tensors: Sequence[Tensor], g: np.ndarray) -> None:
     """Clip the gradients by value, or by the norm of each tensor or of all."""
     if rule.clipvalue:
         np.clip(g, -rule.clipvalue, rule.clipvalue, out=g)
     if rule.clipnorm:
-        for tensor in parameters.tensors(rows):
+        for tensor in tensors:
             _clip_norm(g[tensor.first : tensor.last], rule.clipnorm)
     if rule.global_clipnorm:
         _clip_norm(g, rule.global_clipnorm)
@@ -99,13 +98,12 @@ def _clip_norm(g: np.ndarray, largest: float) -> None:
         g *= largest / norm
 
 
-def constrain(rows: Sequence[Row], w: np.ndarray) -> None:
+def constrain(constrained: Sequence[Tensor], w: np.ndarray) -> None:
     """Bring the columns of each W that has a largest norm down to it."""
-    for first, last, stride, *_, largest in parameters.tensors(rows):
-        if largest < math.inf:
-            W = w[first:last].reshape(-1, stride)
-            norms = np.sqrt((W * W).sum(axis=0))
-            W *= np.minimum(norms, largest) / (1e-7 + norms)
+    for first, last, stride, *_, largest in constrained:
+        W = w[first:last].reshape(-1, stride)
+        norms = np.sqrt((W * W).sum(axis=0))
+        W *= np.minimum(norms, largest) / (1e-7 + norms)
 
 
 # --------------------------------------------------------------------------------------- the rules
