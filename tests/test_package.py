@@ -125,7 +125,6 @@ def test_a_network_loads_only_what_it_needs():
     loaded = loaded_by(f"import fusedelta as fd; {build}")
     assert not OPTIONAL & {name.partition(".")[0] for name in loaded}
     unneeded = {
-        "monitors",
         "normalization",
         "reference",
         "comparison",
