@@ -71,6 +71,22 @@ def test_early_stopping_with_real_validation(sequential):
     assert net.evaluate(*held_out)["loss"] == history.val_loss.min()
 
 
+def test_early_stopping_cures_overfitting():
+    """Few samples, many features, noisy labels: far less loss on data that nobody looked at."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((600, 20))
+    y = ((X[:, :3].sum(1) + rng.standard_normal(600)) > 0) * 1
+    losses = []
+    for callbacks in (None, fd.EarlyStopping(patience=5, restore_best_weights=True)):
+        layers = [fd.Dense(32, "relu"), fd.Dense(32, "relu"), fd.Dense(1, "sigmoid")]
+        net = fd.Sequential(layers, "binary_crossentropy", fd.Adam(0.001), seed=1)
+        held_out = X[100:200], y[100:200]
+        net.fit(X[:100], y[:100], 100, 10, verbose=0, validation_data=held_out, callbacks=callbacks)
+        losses.append(net.evaluate(X[200:], y[200:])["loss"])
+    without, stopped_early = losses
+    assert stopped_early < 0.75 * without
+
+
 def test_a_divergence_restores_the_best_weights_too(sequential):
     net = sequential([fd.Dense(1)], "mean_squared_error", fd.SGD(4.0), (3,), seed=1)
     stopping = fd.EarlyStopping("loss", patience=10**6, restore_best_weights=True)
