@@ -181,6 +181,18 @@ APART void activate_late(struct activation act, const real *x, real *y, real *s,
     }
 }
 
+INLINE void tanh_all(const real *x, real *y, ptrdiff_t count)
+{
+    ptrdiff_t j = 0;
+    for (; count - j >= SIDE * LANES; j += SIDE * LANES) {
+        const vec z[SIDE] = {load(x + j), load(x + j + LANES)};
+        vec t[SIDE];
+        v_tanhs(SIDE, z, t);
+        UNROLL for (int s = 0; s < SIDE; s++) store(y + j + s * LANES, t[s]);
+    }
+    for (; j < count; j += LANES) store(y + j, v_tanh(load(x + j)));
+}
+
 /* y = act(x) and, where s is given, s = act'(x) of those that have slopes, over whole vectors. y may be x. */
 static void activate_all(struct activation act, const real *x, real *y, real *s, ptrdiff_t count)
 {
@@ -190,7 +202,7 @@ static void activate_all(struct activation act, const real *x, real *y, real *s,
     case RELU:
     case LEAKY_RELU: EACH(activate(act.kind, slope, load(x + j))); break;
     case SIGMOID: EACH(v_sigmoid(load(x + j))); break;
-    case TANH: EACH(v_tanh(load(x + j))); break;
+    case TANH: tanh_all(x, y, count); break;
     default: activate_late(act, x, y, s, count);
     }
 }

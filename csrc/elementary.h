@@ -38,29 +38,54 @@ static const real LOG_P[] = {0.66666666666666697077, 0.39999999999898890514, 0.2
 #define COUNT(array) ((int)(sizeof(array) / sizeof(array[0])))
 #define EXPONENT_BIAS (((bits)1 << (REAL_BITS - MANTISSA_BITS - 2)) - 1)
 
+/* Functions with a plural take `count` vectors, at most SIDE, step by step side by side. One vector is a chain of some 20
+ * dependent operations, and a processor looks only about 100 ahead: two at a time take 0.85 of the time. */
+enum { SIDE = 2 };
+#define EVERY(i) UNROLL for (int i = 0; i < count; i++)
+
 /* c[0] + c[1] x + ... by pairs (Estrin, 1960): a short chain of dependent operations, which is what the time goes by. */
-INLINE vec polynomial(const real *c, int count, vec x)
+INLINE void polynomials(const int count, const real *c, int terms, const vec *x, vec *y)
 {
-    vec term[16];
-    UNROLL for (int i = 0; i < count / 2; i++) term[i] = v_fma(splat(c[2 * i + 1]), x, splat(c[2 * i]));
-    if (count % 2) term[count / 2] = splat(c[count - 1]);
-    UNROLL for (int left = (count + 1) / 2; left > 1; left = (left + 1) / 2) {
-        x *= x;
-        UNROLL for (int i = 0; i < left / 2; i++) term[i] = v_fma(term[2 * i + 1], x, term[2 * i]);
-        if (left % 2) term[left / 2] = term[left - 1];
+    vec term[16][SIDE], power[SIDE];
+    UNROLL for (int i = 0; i < terms / 2; i++)
+        EVERY(s) term[i][s] = v_fma(splat(c[2 * i + 1]), x[s], splat(c[2 * i]));
+    if (terms % 2) EVERY(s) term[terms / 2][s] = splat(c[terms - 1]);
+    EVERY(s) power[s] = x[s];
+    UNROLL for (int left = (terms + 1) / 2; left > 1; left = (left + 1) / 2) {
+        EVERY(s) power[s] *= power[s];
+        UNROLL for (int i = 0; i < left / 2; i++)
+            EVERY(s) term[i][s] = v_fma(term[2 * i + 1][s], power[s], term[2 * i][s]);
+        if (left % 2) EVERY(s) term[left / 2][s] = term[left - 1][s];
     }
-    return term[0];
+    EVERY(s) y[s] = term[0][s];
+}
+
+INLINE vec polynomial(const real *c, int terms, vec x)
+{
+    vec y;
+    polynomials(1, c, terms, &x, &y);
+    return y;
 }
 
 INLINE vec power_of_two(mask q) { return (vec)((q + EXPONENT_BIAS) << MANTISSA_BITS); }
 
-/* e^x - 1 = 2^q (1 + p) - 1: returns p, stores q + ROUNDER, whose low bits are q. */
+/* e^x - 1 = 2^q (1 + p) - 1: p, and q + ROUNDER, whose low bits are q. */
+INLINE void reduced_expm1s(const int count, const vec *x, vec *p, vec *shifted)
+{
+    vec q[SIDE], r[SIDE], tail[SIDE];
+    EVERY(s) shifted[s] = v_fma(x[s], splat((real)1.44269504088896340736), splat(ROUNDER));
+    EVERY(s) q[s] = shifted[s] - ROUNDER;
+    EVERY(s) r[s] = v_fma(q[s], splat(-LN2_HIGH), x[s]);
+    EVERY(s) r[s] = v_fma(q[s], splat(-LN2_LOW), r[s]);
+    polynomials(count, EXP_P, COUNT(EXP_P), r, tail);
+    EVERY(s) p[s] = v_fma(r[s] * r[s], tail[s], r[s]);
+}
+
 INLINE vec reduced_expm1(vec x, vec *shifted)
 {
-    *shifted = v_fma(x, splat((real)1.44269504088896340736), splat(ROUNDER));
-    vec q = *shifted - ROUNDER;
-    vec r = v_fma(q, splat(-LN2_LOW), v_fma(q, splat(-LN2_HIGH), x));
-    return v_fma(r * r, polynomial(EXP_P, COUNT(EXP_P), r), r);
+    vec p;
+    reduced_expm1s(1, &x, &p, shifted);
+    return p;
 }
 
 INLINE mask low_bits(vec shifted) { return (mask)shifted - (mask)splat(ROUNDER); }
@@ -113,20 +138,38 @@ INLINE vec v_sigmoid(vec x)
 }
 
 /* e^x - 1 for x <= 0: 2^q p + (2^q - 1), exact to a few ulp near zero too. */
-INLINE vec v_expm1(vec x)
+INLINE void v_expm1s(const int count, const vec *x, vec *y)
 {
-    vec shifted;
-    vec p = reduced_expm1(v_max(splat((real)(REAL_BITS == 32 ? -20 : -42)), x), &shifted);
-    vec power = power_of_two(low_bits(shifted));
-    return v_fma(power, p, power - (real)1);
+    vec near[SIDE], p[SIDE], shifted[SIDE], power[SIDE];
+    EVERY(s) near[s] = v_max(splat((real)(REAL_BITS == 32 ? -20 : -42)), x[s]);
+    reduced_expm1s(count, near, p, shifted);
+    EVERY(s) power[s] = power_of_two(low_bits(shifted[s]));
+    EVERY(s) y[s] = v_fma(power[s], p[s], power[s] - (real)1);
 }
 
-/* -(e - 1)/(e + 1) with e - 1 = expm1(-2|x|), then the sign of x: odd, and exact near zero. */
+INLINE vec v_expm1(vec x)
+{
+    vec y;
+    v_expm1s(1, &x, &y);
+    return y;
+}
+
+/* (e - 1)/(e + 1) with e - 1 = expm1(-2|x|), the sign of x in the place of its own: odd, and exact near zero. */
+INLINE void v_tanhs(const int count, const vec *x, vec *y)
+{
+    vec twice[SIDE], em1[SIDE], size[SIDE];
+    EVERY(s) twice[s] = (real)-2 * v_abs(x[s]);
+    v_expm1s(count, twice, em1);
+    EVERY(s) size[s] = em1[s] / (em1[s] + (real)2);
+    EVERY(s) y[s] = v_select(sign_bits(), x[s], size[s]);
+}
+
 INLINE vec v_tanh(vec x)
 {
-    vec em1 = v_expm1((real)-2 * v_abs(x));
-    vec size = -em1 / (em1 + (real)2);
-    return (vec)(((mask)size & ~sign_bits()) | ((mask)x & sign_bits()));
+    vec y;
+    v_tanhs(1, &x, &y);
+    return y;
 }
+#undef EVERY
 
 #endif
