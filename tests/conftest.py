@@ -8,7 +8,7 @@ from cases import FUSED_ISAS, ISAS
 from hypothesis import settings
 
 import fusedelta as fd
-from fusedelta import _cpu, _threads
+from fusedelta import _cpu, _threads, cli
 
 ENGINES = {"compiled": fd.Sequential, "reference": fd.reference.Sequential}
 
@@ -83,3 +83,15 @@ def fused_isas():
     if len(FUSED_ISAS) < 2:
         pytest.skip(f"one instruction set with FMA here: {FUSED_ISAS}")
     return FUSED_ISAS
+
+
+@pytest.fixture
+def run(capsys):
+    """Run the command line in this process; return its exit status, output and errors."""
+
+    def run(*arguments):
+        status = cli.main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return run

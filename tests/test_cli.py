@@ -17,18 +17,6 @@ from fusedelta.tables import load_bundled
 
 
 @pytest.fixture
-def run(capsys):
-    """Run the command line in this process; return its exit status, output and errors."""
-
-    def run(*arguments):
-        status = cli.main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
-
-    return run
-
-
-@pytest.fixture
 def refused(run):
     """Run a command that must fail; return its message."""
 
@@ -356,51 +344,6 @@ class TestErrors:
         model.write_bytes(b"precious")
         refused("train", data(), "--drop", "id", "--lr", "1e30", "--save", model)
         assert model.read_bytes() == b"precious"
-
-
-class TestDemoCompareInfo:
-    def test_demo(self, run, tmp_path):
-        plot = tmp_path / "loss.png"
-        status, output, _ = run(
-            "demo", "softmax", "--dtype", "float32", "--seed", 3, "--plot", plot
-        )
-        assert status == 0
-        assert output.startswith("softmax: 6-10-4, relu and a softmax output")
-        assert "float32" in output
-        assert plot.exists()
-
-    def test_compare_demos(self, run):
-        status, output, _ = run("compare", "xor", "softmax", "--dtype", "float64")
-        assert status == 0
-        rows = [line.split() for line in output.splitlines()[2:4]]
-        assert [row[:2] for row in rows] == [["xor", "4"], ["softmax", "96"]]
-        assert all(row[-1] == "agree" for row in rows)
-        assert all(float(row[-2]) < 1e-9 for row in rows)
-        assert output.startswith("float64")
-        assert output.endswith("largest relative difference after a few steps\n")
-
-    def test_compare_takes_every_demo_and_both_dtypes_by_default(self, run, monkeypatch):
-        result = fd.compare(*commands.demos.build("xor")[:1], [[0, 0]], [[0]], steps=1, verbose=0)
-        monkeypatch.setattr(fd, "compare", lambda *data, **options: result)
-        _, output, _ = run("compare")
-        names = [line.split()[0] for line in output.splitlines() if "agree" in line]
-        assert names == [*commands.demos.DEMOS] * 2
-        assert re.findall(r"^float\d\d", output, re.M) == ["float32", "float64"]
-
-    def test_compare_own_sizes(self, run):
-        status, output, _ = run(
-            *("compare", "--layers", "8,16,4", "--batch", 12, "--activation", "relu"),
-            *("--dtype", "float32"),
-        )
-        assert status == 0
-        assert re.search(r"^8-16-4 relu +12 .* agree$", output, re.M)
-        assert "float32" in output
-
-    def test_info(self, run):
-        status, output, _ = run("info")
-        assert status == 0
-        assert output == f"{fd.show_config()}\n"
-        assert fd.__version__ in output
 
 
 class TestProcess:
