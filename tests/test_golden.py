@@ -5,10 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cases import ISAS
 
 import fusedelta as fd
-from fusedelta import _cpu
 
 FOLDER = Path(__file__).parent / "golden"
 NAMES = ["jumping_back", "softmax", "spiral", "xor"]
@@ -20,30 +18,19 @@ LOSSES = {
 }
 
 
-@pytest.fixture(params=[*ISAS, "numpy"])
-def sequential(request):
-    """The compiled class of networks on each instruction set, then its NumPy twin."""
-    if request.param == "numpy":
-        yield fd.reference.Sequential
-        return
-    before = _cpu.use_isa(request.param)
-    yield fd.Sequential
-    _cpu.use_isa(before)
-
-
 @pytest.fixture(params=NAMES)
 def case(request):
     return json.loads((FOLDER / f"{request.param}.json").read_text())
 
 
-def build(sequential, case, dtype="float64"):
+def build(engine, case, dtype="float64"):
     """The network of a case, with its starting weights, and its data."""
     widths = [len(b) for b in case["start"]["b"]]
     activations = [
         fd.LeakyReLU(0.1) if name == "leaky_relu_0.1" else name for name in case["activations"]
     ]
     X, Y = np.array(case["X"], dtype), np.array(case["Y"], dtype)
-    net = sequential(
+    net = engine(
         [fd.Dense(n, activation) for n, activation in zip(widths, activations, strict=True)],
         loss=LOSSES[case["loss"]],
         optimizer=fd.SGD(case["lr"]),
@@ -65,8 +52,8 @@ def assert_close(actual, expected, tolerance):
     np.testing.assert_allclose(actual, expected, rtol=0, atol=tolerance * np.abs(expected).max())
 
 
-def test_first_step(sequential, case):
-    net, X, Y = build(sequential, case)
+def test_first_step(engine, case):
+    net, X, Y = build(engine, case)
     first = case["first_step"]
     loss, gradients = net.gradients(X, Y)
     assert loss == pytest.approx(first["loss"], rel=1e-12)
@@ -77,8 +64,8 @@ def test_first_step(sequential, case):
             np.testing.assert_allclose(gradient, expected, rtol=0, atol=1e-12 * largest)
 
 
-def test_first_step_in_single_precision(sequential, case):
-    net, X, Y = build(sequential, case, "float32")
+def test_first_step_in_single_precision(engine, case):
+    net, X, Y = build(engine, case, "float32")
     first = case["first_step"]
     loss, gradients = net.gradients(X, Y)
     assert loss == pytest.approx(first["loss"], rel=1e-5)
@@ -89,8 +76,8 @@ def test_first_step_in_single_precision(sequential, case):
         np.testing.assert_allclose(gradient, expected, rtol=0, atol=1e-5 * largest)
 
 
-def test_losses_on_the_way(sequential, case):
-    net, X, Y = build(sequential, case)
+def test_losses_on_the_way(engine, case):
+    net, X, Y = build(engine, case)
     steps = min(case["steps"], 1000)
     losses = net.fit(X, Y, epochs=steps, verbose=0).loss
     shown = {int(step): loss for step, loss in case["loss_before_step"].items()}
@@ -101,8 +88,8 @@ def test_losses_on_the_way(sequential, case):
 
 
 @pytest.mark.parametrize("case", ["spiral"], indirect=True)
-def test_weights_after_fifty_steps(sequential, case):
-    net, X, Y = build(sequential, case)
+def test_weights_after_fifty_steps(engine, case):
+    net, X, Y = build(engine, case)
     net.fit(X, Y, epochs=50, verbose=0)
     for weights, expected in zip(
         net.get_weights(), interleaved(case["final"]["W"], case["final"]["b"]), strict=True
@@ -111,8 +98,8 @@ def test_weights_after_fifty_steps(sequential, case):
 
 
 @pytest.mark.parametrize("case", ["xor", "jumping_back", "softmax"], indirect=True)
-def test_final_loss_weights_and_output(sequential, case):
-    net, X, Y = build(sequential, case)
+def test_final_loss_weights_and_output(engine, case):
+    net, X, Y = build(engine, case)
     net.fit(X, Y, epochs=case["steps"], verbose=0)
     assert net.evaluate(X, Y)["loss"] == pytest.approx(case["final_loss"], rel=1e-8)
     assert_close(net.predict(X), case["final_output"], 1e-8)

@@ -5,10 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cases import ISAS
 
 import fusedelta as fd
-from fusedelta import _cpu
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "torch_normalizations.json").read_text())
 BATCHES = [slice(*batch) for batch in GOLDEN["batches"]]
@@ -29,17 +27,6 @@ MIDDLE = {
 TOLERANCE = {"float64": 1e-12, "float32": 5e-6}
 
 
-@pytest.fixture(params=[*ISAS, "numpy"])
-def sequential(request):
-    """The compiled class of networks on each instruction set, then its NumPy twin."""
-    if request.param == "numpy":
-        yield fd.reference.Sequential
-        return
-    before = _cpu.use_isa(request.param)
-    yield fd.Sequential
-    _cpu.use_isa(before)
-
-
 def assert_all_close(got, expected, dtype):
     for ours, theirs in zip(got, expected, strict=True):
         tolerance = TOLERANCE[dtype] * max(1, np.abs(theirs).max())
@@ -47,11 +34,11 @@ def assert_all_close(got, expected, dtype):
 
 
 @pytest.mark.parametrize("name", MIDDLE)
-def test_normalisations_are_those_of_pytorch(sequential, dtype, name):
+def test_normalisations_are_those_of_pytorch(engine, dtype, name):
     golden, X, Y = GOLDEN["cases"][name], np.array(GOLDEN["X"]), np.array(GOLDEN["Y"])
     layers = [fd.Dense(4), *MIDDLE[name], fd.Dense(3)]
     optimizer = fd.SGD(GOLDEN["learning_rate"])
-    net = sequential(layers, "mean_squared_error", optimizer, (5,), dtype)
+    net = engine(layers, "mean_squared_error", optimizer, (5,), dtype)
     for weight, start in zip(net.trainable_weights, golden["start"], strict=True):
         weight[...] = start
     variances = averages_of_biased_variances(golden.get("running_var", []))
@@ -80,11 +67,11 @@ def averages_of_biased_variances(recorded):
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.5, 0.8])
-def test_dropout_has_the_expected_loss_and_gradient(sequential, rate):
+def test_dropout_has_the_expected_loss_and_gradient(engine, rate):
     """Of a sum of dropped inputs w x, whose variance is rate / (1 - rate) sum (w x)^2."""
     rng = np.random.default_rng(1)
     m, x, w, y = 40_000, rng.standard_normal(6), rng.standard_normal(6), 0.7
-    net = sequential(
+    net = engine(
         [fd.Dropout(rate), fd.Dense(1)], "mean_squared_error", "sgd", (6,), "float64", seed=3
     )
     net.set_weights([w[:, np.newaxis], [0.0]])
