@@ -13,6 +13,11 @@ from fusedelta import sources
 pytestmark = pytest.mark.usefixtures("eager")  # threads, however little there is to do
 
 
+def test_a_missing_argument_is_told_by_the_name_of_the_class():
+    with pytest.raises(TypeError, match=r"^Ensemble.__init__\(\) missing .* 'loss'"):
+        fd.Ensemble([fd.Dense(1)], 3)
+
+
 def test_divergence_of_some(cls):
     nets = build(cls, learning_rate=[0.01, 1e30, 0.02, 1e25, 0.03])
     with pytest.warns(fd.DivergenceWarning) as caught:

@@ -415,3 +415,6 @@ class Assembly:
     def _check_built(self) -> None:
         if not self._rows:
             raise ValueError(NOT_BUILT)
+
+
+Assembly.__init__.__qualname__ = "Sequential.__init__"  # what errors about its arguments name

@@ -54,6 +54,7 @@ from fusedelta import members, progress, validation
 from fusedelta.divergence import DivergenceWarning, message_of_members
 from fusedelta.ensemble_assembly import EnsembleAssembly
 from fusedelta.history import EnsembleHistory
+from fusedelta.opening import Given
 from fusedelta.spreading import noted
 from fusedelta.training import Fit
 
@@ -200,13 +201,12 @@ class Ensemble(EnsembleAssembly):
         verbose = validation.choice("verbose", verbose, (0, 1, 2))
         batch_size = None if batch_size is None else validation.integer("batch_size", batch_size)
         bootstrap = validation.boolean("bootstrap", bootstrap)
-        given = (epochs, batch_size, shuffle, None, validation_split)
+        order = (epochs, batch_size, shuffle, validation_split)
+        given = Given(X, y, *order, validation_data, sample_weight, class_weight)
         with ExitStack() as stack:
             for member in self:
                 stack.enter_context(member._only_fit())
-            data = members.open_each(
-                self._members, X, y, given, validation_data, sample_weight, class_weight
-            )
+            data = members.open_each(self._members, given)
             data, bags = members.draw_each(self.seeds, data, bootstrap, max_samples)
             listed = members.callbacks_of(callbacks, len(self))
             self._build(data[0].n_inputs)

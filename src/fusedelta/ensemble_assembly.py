@@ -189,3 +189,6 @@ class EnsembleAssembly:
         n_params = sum(weight.size for weight in self[0].trainable_weights)
         n_threads = threads_for(self._n_threads, 2 * n_params * passes, len(self))
         return spread(task, len(self), n_threads, interrupt)
+
+
+EnsembleAssembly.__init__.__qualname__ = "Ensemble.__init__"  # what errors about its arguments name

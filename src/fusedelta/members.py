@@ -12,7 +12,7 @@ import numpy as np
 from fusedelta import network, rates, validation
 from fusedelta.callbacks import Callback, CSVLogger, ProgressBar, listed
 from fusedelta.monitors import ModelCheckpoint
-from fusedelta.opening import Data, is_large, open_data
+from fusedelta.opening import Data, Given, is_large, open_data
 from fusedelta.rates import Rate
 from fusedelta.sources import Rows, Samples, shuffled_by
 from fusedelta.spreading import noted
@@ -136,52 +136,39 @@ def _kind(net: Sequential) -> dict[str, Any]:
 # -------------------------------------------------------------------------------------------- data
 
 
-def open_each(
-    networks: Sequence[Sequential],
-    X: Any,
-    y: Any,
-    given: tuple[int, int | None, bool, None, Any],
-    validation_data: Any,
-    sample_weight: Any,
-    class_weight: Any,
-) -> list[Data]:
+def open_each(networks: Sequence[Sequential], given: Given) -> list[Data]:
     """What each member trains on and is measured on, all of it checked.
 
-    Parameters
-    ----------
-    networks : sequence of Sequential
-    X, y, validation_data, sample_weight, class_weight
-        As for `fusedelta.Ensemble.fit`. What is the same for all is prepared once.
-    given : tuple
-        Of what `open_data` wants between y and validation_data.
+    What is the same for all is prepared once.
 
     Raises
     ------
     TypeError, ValueError
         With a note whose data are wrong, where each member has its own.
     """
-    if y is None:
+    if given.y is None:
         raise TypeError("y: expected targets, got None (NoneType); an ensemble takes no batches")
-    n, first = len(networks), networks[0]
-    own_X, own_weights = sets_of("X", X, n, 2), sets_of("sample_weight", sample_weight, n, 1)
-    own_validation = _validation_sets(validation_data, n)
+    n, first, shared = len(networks), networks[0], given.validation_data
+    own_X = sets_of("X", given.X, n, 2)
+    own_weights = sets_of("sample_weight", given.sample_weight, n, 1)
+    own_validation = _validation_sets(shared, n)
     if own_X is own_weights is own_validation is None:
-        one = open_data(first, X, y, *given, validation_data, sample_weight, class_weight)
+        one = open_data(first, given)
         source = in_arrays(one)
         return [one._replace(source=shuffled_by(net._rng_shuffle, source)) for net in networks]
-    pairs = _pairs(first, X, y, own_X, n)
-    weights = own_weights or [sample_weight] * n
-    measured = own_validation or [validation_data] + [None] * (n - 1)
+    pairs = _pairs(first, given.X, given.y, own_X, n)
+    weights = own_weights or [given.sample_weight] * n
+    measured = own_validation or [shared] + [None] * (n - 1)
 
     def open_one(i: int) -> Data:
         X, y = pairs[i]
-        own = (measured[i], weights[i], class_weight)
-        return open_data(networks[i], X, y, *given, *own)
+        own = replace(given, X=X, y=y, validation_data=measured[i], sample_weight=weights[i])
+        return open_data(networks[i], own)
 
     data = [noted(open_one, i, n) for i in range(n)]
     for i, each in enumerate(data):
         _check_features(i, each.n_inputs, data[0].n_inputs)
-    if own_validation is None and validation_data is not None:
+    if own_validation is None and shared is not None:
         data = [each._replace(measure=data[0].measure) for each in data]
     return data
 

@@ -14,7 +14,7 @@ from fusedelta.assembly import Assembly
 from fusedelta.diagnostics import Summary, summarize
 from fusedelta.engine import Engine
 from fusedelta.history import History
-from fusedelta.opening import is_large, measure_on, open_data, predict_in_chunks
+from fusedelta.opening import Given, is_large, measure_on, open_data, predict_in_chunks
 from fusedelta.training import train
 
 if TYPE_CHECKING:
@@ -158,11 +158,10 @@ class Sequential(Assembly):
         verbose = validation.choice("verbose", verbose, (0, 1, 2))
         batch_size = None if batch_size is None else validation.integer("batch_size", batch_size)
         profile = validation.boolean("profile", profile)
+        order = (epochs, batch_size, shuffle, validation_split)
+        given = Given(X, y, *order, validation_data, sample_weight, class_weight, steps_per_epoch)
         with self._only_fit(), self._profiled(profile):
-            data = open_data(
-                *(self, X, y, epochs, batch_size, shuffle, steps_per_epoch),
-                *(validation_split, validation_data, sample_weight, class_weight),
-            )
+            data = open_data(self, given)
             if not self._rows:
                 self._build(data.n_inputs)
             history = train(self, data.source, epochs, data.measure, callbacks, verbose)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Data",
+    "Given",
     "Measure",
     "OnArrays",
     "is_large",
@@ -41,40 +42,44 @@ class Data(NamedTuple):
     n_inputs: int
 
 
-def open_data(
-    net: Sequential,
-    X: Any,
-    y: Any,
-    epochs: int,
-    batch_size: int | None,
-    shuffle: bool,
-    steps_per_epoch: int | None,
-    validation_split: float,
-    validation_data: Any,
-    sample_weight: Any,
-    class_weight: Any,
-) -> Data:
-    """Check what `fit` is given; parameters as for `fusedelta.Sequential.fit`.
+@frozen
+class Given:
+    """The data that `fit` is given, and how to go through them; as its parameters."""
+
+    X: Any
+    y: Any
+    epochs: int
+    batch_size: int | None
+    shuffle: bool
+    validation_split: float
+    validation_data: Any
+    sample_weight: Any
+    class_weight: Any
+    steps_per_epoch: int | None = None
+
+
+def open_data(net: Sequential, given: Given) -> Data:
+    """Check what `fit` is given.
 
     Raises
     ------
     TypeError, ValueError
         If anything is wrong, as far as that can be known before the training.
     """
-    part = validation.number("validation_split", validation_split, minimum=0, below=1)
-    if part and validation_data is not None:
+    part = validation.number("validation_split", given.validation_split, minimum=0, below=1)
+    if part and given.validation_data is not None:
         raise ValueError("validation_split: expected it without validation_data, got both")
-    weights = sample_weight, class_weight
-    if y is None:
-        data = _open_batches(net, X, epochs, batch_size, steps_per_epoch, part, *weights)
+    if given.y is None:
+        data = _open_batches(net, given, part)
+    elif given.steps_per_epoch is not None:
+        raise ValueError("steps_per_epoch: expected it only with batches, got it with y")
+    elif is_large(given.X, net._prepare):
+        data = _open_rows(net, given, part)
     else:
-        if steps_per_epoch is not None:
-            raise ValueError("steps_per_epoch: expected it only with batches, got it with y")
-        rng = net._rng_shuffle if shuffle else None
-        data = _open_arrays(net, X, y, batch_size, rng, part, *weights)
-    if validation_data is None:
+        data = _open_arrays(net, given, part)
+    if given.validation_data is None:
         return data
-    held_out = _given(net._preparation(data.n_inputs), net._loss, validation_data)
+    held_out = _held_out(net._preparation(data.n_inputs), net._loss, given.validation_data)
     return data._replace(measure=held_out)
 
 
@@ -129,83 +134,57 @@ def predict_in_chunks(
     return out
 
 
-def _open_batches(
-    net: Sequential,
-    batches: Any,
-    epochs: int,
-    batch_size: int | None,
-    steps: int | None,
-    part: float,
-    sample_weight: Any,
-    class_weight: Any,
-) -> Data:
+def _open_batches(net: Sequential, given: Given, part: float) -> Data:
+    batches, steps = given.X, given.steps_per_epoch
     if isinstance(batches, np.ndarray | str | bytes | dict) or not isinstance(batches, Iterable):
         raise TypeError(
             "y: expected real numbers, got None (NoneType); X alone would have to be batches (X, y)"
         )
-    if batch_size is not None:
+    if given.batch_size is not None:
         raise ValueError("batch_size: expected none with batches, which have their own sizes")
     if part:
         raise ValueError(
             "validation_split: expected arrays with it; got batches, for which "
             "validation_data can be given"
         )
-    if sample_weight is not None:
+    if given.sample_weight is not None:
         raise ValueError(
             "sample_weight: expected None with batches, which bring their own as "
-            f"(X, y, sample_weight); got {validation.shown(sample_weight)}"
+            f"(X, y, sample_weight); got {validation.shown(given.sample_weight)}"
         )
     if steps is not None:
         steps = validation.integer("steps_per_epoch", steps)
-    by_class = weighting.of_classes(net._prepare, class_weight, None)
-    source = Batches(batches, steps, epochs, net._prepare, by_class)
+    by_class = weighting.of_classes(net._prepare, given.class_weight, None)
+    source = Batches(batches, steps, given.epochs, net._prepare, by_class)
     return Data(source, None, source.n_inputs)
 
 
-def _open_arrays(
-    net: Sequential,
-    X: Any,
-    y: Any,
-    batch_size: int | None,
-    rng: np.random.Generator | None,
-    part: float,
-    sample_weight: Any,
-    class_weight: Any,
-) -> Data:
-    if is_large(X, net._prepare):
-        return _open_rows(net, X, y, batch_size, rng, part, sample_weight, class_weight)
-    X, y = net._prepare.pair(X, y)
+def _open_arrays(net: Sequential, given: Given, part: float) -> Data:
+    X, y = net._prepare.pair(given.X, given.y)
     m = _cut(len(X), part)
-    batch_size = min(batch_size or m, m)
-    given = weighting.combine(net._prepare, y, sample_weight)
-    first, rest = (None, None) if given is None else (given[:m], given[m:])
-    by_class = weighting.of_classes(net._prepare, class_weight, [y[:m]])
+    batch_size = min(given.batch_size or m, m)
+    rng = net._rng_shuffle if given.shuffle and batch_size < m else None
+    own = weighting.combine(net._prepare, y, given.sample_weight)
+    first, rest = (None, None) if own is None else (own[:m], own[m:])
+    by_class = weighting.of_classes(net._prepare, given.class_weight, [y[:m]])
     weights = weighting.combine(net._prepare, y[:m], first, by_class)
-    source = Samples(X[:m], y[:m], batch_size, rng if batch_size < m else None, weights)
+    source = Samples(X[:m], y[:m], batch_size, rng, weights)
     held_out = OnArrays(X[m:], y[m:], rest) if part else None
     return Data(source, held_out, X.shape[1])
 
 
-def _open_rows(
-    net: Sequential,
-    X: Any,
-    y: Any,
-    batch_size: int | None,
-    rng: np.random.Generator | None,
-    part: float,
-    sample_weight: Any,
-    class_weight: Any,
-) -> Data:
-    if batch_size is None:
+def _open_rows(net: Sequential, given: Given, part: float) -> Data:
+    if given.batch_size is None:
         raise ValueError(
             "batch_size: expected an integer with data on disk, which are too large for one batch"
         )
-    X, y, weights = _checked(X, y, sample_weight, net._prepare)
+    X, y, weights = _checked(given.X, given.y, given.sample_weight, net._prepare)
     m, n_inputs = X.shape
     prepare = net._preparation(n_inputs)
     cut = _cut(m, part)
-    by_class = weighting.of_classes(prepare, class_weight, _targets(prepare, y, cut))
-    source = Rows(X, y, 0, cut, min(batch_size, cut), rng, prepare, weights, by_class)
+    rng = net._rng_shuffle if given.shuffle else None
+    by_class = weighting.of_classes(prepare, given.class_weight, _targets(prepare, y, cut))
+    source = Rows(X, y, 0, cut, min(given.batch_size, cut), rng, prepare, weights, by_class)
     if not part:
         return Data(source, None, n_inputs)
     held_out = Rows(X, y, cut, m, 1, None, prepare, weights)
@@ -261,7 +240,7 @@ def _cut(m: int, part: float) -> int:
     return cut
 
 
-def _given(prepare: Prepare, loss: Loss, data: Any) -> Measure:
+def _held_out(prepare: Prepare, loss: Loss, data: Any) -> Measure:
     if not isinstance(data, tuple | list) or len(data) not in (2, 3):
         raise TypeError(
             "validation_data: expected a tuple (X, y) or (X, y, sample_weight), got "
