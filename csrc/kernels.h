@@ -44,13 +44,14 @@
  *                 from noise, the row's number, sample and feature alone. All of the share's samples, as the two above;
  *                 X aligned, n = k; Dx is padded with zeros. So are those below.
  * batch_statistics, moving_statistics
- *                 means, variances and 1 / sqrt(variance + epsilon) of X over m samples. The latter takes them from
- *                 `moving`.
+ *                 means, variances and 1 / sqrt(variance + epsilon) of X over m samples, for columns first..last-1 of the
+ *                 share, whole 64-byte blocks. The latter takes them from `moving`.
  * batch_settle    moving = momentum moving + (1 - momentum) the means and variances of the batch.
  * batch_forward, batch_sums, batch_backward, batch_update
- *                 N = (X - mean) / sqrt(variance + epsilon), Y = act(gamma N + beta). The sums of D N and D over m samples;
- *                 Dx = gamma / sqrt(variance + epsilon) (D - mean(D) - N mean(D N)) * act_below'(X);
- *                 target = beta target + alpha those sums, the share's rows of gamma and beta.
+ *                 N = (X - mean) / sqrt(variance + epsilon), Y = act(gamma N + beta). The sums of D N and D over m samples,
+ *                 for a share of the columns; Dx = gamma / sqrt(variance + epsilon) (D - mean(D) - N mean(D N))
+ *                 * act_below'(X); target = beta target + alpha those sums, the share's rows of gamma and beta: which the
+ *                 update sums up itself where Dx is NULL.
  * layer_forward, layer_backward, layer_update
  *                 the same with means over each sample's features; Dx with gamma D in the place of D.
  * squared_error, absolute_error, huber, log_cosh, quantile, poisson, hinge, squared_hinge
@@ -89,11 +90,11 @@
     X(activation_backward, (const struct row *, const struct share *))                                                 \
     X(dropout_forward, (const struct row *, const struct share *, const struct noise *))                               \
     X(dropout_backward, (const struct row *, const struct share *, const struct noise *))                              \
-    X(batch_statistics, (const struct row *, ptrdiff_t m))                                                             \
+    X(batch_statistics, (const struct row *, const struct share *))                                                    \
     X(batch_settle, (const struct row *))                                                                              \
-    X(moving_statistics, (const struct row *))                                                                         \
+    X(moving_statistics, (const struct row *, const struct share *))                                                   \
     X(batch_forward, (const struct row *, const struct share *))                                                       \
-    X(batch_sums, (const struct row *, ptrdiff_t m))                                                                   \
+    X(batch_sums, (const struct row *, const struct share *))                                                          \
     X(batch_backward, (const struct row *, const struct share *))                                                      \
     X(batch_update, (const struct row *, const struct share *, double alpha, double beta))                             \
     X(layer_forward, (const struct row *, const struct share *))                                                       \

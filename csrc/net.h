@@ -30,6 +30,7 @@ struct share {
     ptrdiff_t m;
     ptrdiff_t first, last; /* samples first..last-1 forward and backward, rows of (height, ld) in an update */
     void *scratch;         /* room for one panel, this thread's own: see dense.h */
+    int thread, threads;   /* which one it is, of how many */
 };
 
 /* What a kind of layer does. A row without parameters has no update, most have nothing to settle. */
@@ -65,8 +66,8 @@ struct row {
     const void *more_D; /* (m, ld): what a fork adds to D, which is the D of its addition; else NULL */
     double epsilon, momentum; /* of a normalisation: */
     int scale, center;        /* whether it has a gamma and a beta */
-    void *moving;             /* (2, ld): the means and variances that predictions go by, of one over batches; padding zero */
-    void *statistics;         /* (5, ld) of a batch, or (m, 2): what the way back needs */
+    void *moving;             /* (2, ld): means and variances that predictions go by, of one over batches; padding zero */
+    void *statistics;         /* (7, ld) of a batch, or (m, 2): what the way back needs */
 };
 
 struct score {

@@ -1,18 +1,21 @@
 /* Normalisation over a batch and over a sample. Contracts: kernels.h.
  *
- * Parameters, where the row has them: gamma, then beta, (ld) each. Sums over samples are one chain a feature, ascending;
- * sums over features run in 64-byte lanes, folded by halves. Means and variances take two passes, as one alone loses the
- * digits that a large mean shares with all values. */
+ * Parameters, where the row has them: gamma, then beta, (ld) each. Sums over samples are one chain a feature,
+ * ascending; sums over features run in 64-byte lanes, folded by halves. Means and variances take two passes, as one
+ * alone loses the digits that a large mean shares with all values. */
 #ifndef FUSEDELTA_NORMALIZE_H
 #define FUSEDELTA_NORMALIZE_H
 
 #include "elementwise.h"
 
 /* Rows of the statistics of a batch: the inverse is 1 / sqrt(variance + epsilon). */
-enum { MEAN, INVERSE, SUM_DX, SUM_D, VARIANCE };
+enum { MEAN, INVERSE, VARIANCE, SUM_DX, SUM_D, MEAN_DX, MEAN_D };
 
 /* gamma (or 1) and beta (or 0), from column j on. */
-INLINE vec gamma_at(const struct row *row, ptrdiff_t j) { return row->scale ? load((const real *)row->W + j) : splat(1); }
+INLINE vec gamma_at(const struct row *row, ptrdiff_t j)
+{
+    return row->scale ? load((const real *)row->W + j) : splat(1);
+}
 
 INLINE vec beta_at(const struct row *row, ptrdiff_t j)
 {
@@ -36,27 +39,43 @@ INLINE void move_target(const struct row *row, ptrdiff_t r, ptrdiff_t j, vec sum
 
 /* ---- over a batch ---- */
 
-static void batch_statistics(const struct row *row, ptrdiff_t m)
+INLINE void batch_columns(const int NV, const struct row *row, ptrdiff_t m, ptrdiff_t j)
 {
     const real count = (real)m;
-    for (ptrdiff_t j = 0; j < row->ld; j += LANES) {
-        const mask valid = lanes_below(j, row->n);
-        const real *x = (const real *)row->X + j;
-        vec sum = splat(0), off = splat(0), square = splat(0);
-        for (ptrdiff_t i = 0; i < m; i++) sum += load(x + i * row->ldx);
-        vec mean = v_and(valid, sum / count);
-        for (ptrdiff_t i = 0; i < m; i++) {
-            const vec d = v_and(valid, load(x + i * row->ldx) - mean);
-            off += d;
-            square = v_fma(d, d, square);
+    const ptrdiff_t ldx = row->ldx;
+    const real *X = (const real *)row->X + j;
+    vec mean[NV], sum[NV], off[NV], square[NV];
+    mask valid[NV];
+    UNROLL for (int v = 0; v < NV; v++) valid[v] = lanes_below(j + v * LANES, row->n);
+    UNROLL for (int v = 0; v < NV; v++) sum[v] = off[v] = square[v] = splat(0);
+    for (ptrdiff_t i = 0; i < m; i++)
+        UNROLL for (int v = 0; v < NV; v++) sum[v] += load(X + i * ldx + v * LANES);
+    UNROLL for (int v = 0; v < NV; v++) mean[v] = v_and(valid[v], sum[v] / count);
+    for (ptrdiff_t i = 0; i < m; i++)
+        UNROLL for (int v = 0; v < NV; v++) {
+            const vec d = v_and(valid[v], load(X + i * ldx + v * LANES) - mean[v]);
+            off[v] += d;
+            square[v] = v_fma(d, d, square[v]);
         }
-        off /= count; /* what rounding left of the mean (Chan, Golub, LeVeque, 1983) */
-        const vec variance = v_max(splat(0), square / count - off * off);
-        mean += off;
-        store(statistic(row, MEAN) + j, mean);
-        store(statistic(row, VARIANCE) + j, variance);
-        store(statistic(row, INVERSE) + j, inverse(variance, row->epsilon));
+    UNROLL for (int v = 0; v < NV; v++) {
+        off[v] /= count; /* what rounding left of the mean (Chan, Golub, LeVeque, 1983) */
+        const vec variance = v_max(splat(0), square[v] / count - off[v] * off[v]);
+        const ptrdiff_t at = j + v * LANES;
+        store(statistic(row, MEAN) + at, mean[v] + off[v]);
+        store(statistic(row, VARIANCE) + at, variance);
+        store(statistic(row, INVERSE) + at, inverse(variance, row->epsilon));
     }
+}
+
+/* Whole panels of columns first: sums of one vector alone would wait for each other. */
+#define IN_COLUMNS(function, ...)                                                                                      \
+    ptrdiff_t j = share->first;                                                                                        \
+    for (; share->last - j >= 4 * LANES; j += 4 * LANES) function(4, __VA_ARGS__, j);                                  \
+    for (; j < share->last; j += LANES) function(1, __VA_ARGS__, j)
+
+static void batch_statistics(const struct row *row, const struct share *share)
+{
+    IN_COLUMNS(batch_columns, row, share->m);
 }
 
 static void batch_settle(const struct row *row)
@@ -70,10 +89,10 @@ static void batch_settle(const struct row *row)
     }
 }
 
-static void moving_statistics(const struct row *row)
+static void moving_statistics(const struct row *row, const struct share *share)
 {
     const real *means = row->moving, *variances = means + row->ld;
-    for (ptrdiff_t j = 0; j < row->ld; j += LANES) {
+    for (ptrdiff_t j = share->first; j < share->last; j += LANES) {
         store(statistic(row, MEAN) + j, load(means + j));
         store(statistic(row, INVERSE) + j, inverse(load(variances + j), row->epsilon));
     }
@@ -85,49 +104,73 @@ INLINE vec batch_normal(const struct row *row, ptrdiff_t i, ptrdiff_t j)
            * load(statistic(row, INVERSE) + j);
 }
 
-static void batch_forward(const struct row *row, const struct share *share)
+static void batch_forward(const struct row *given, const struct share *share)
 {
+    const struct row row = *given; /* which no store can change */
     for (ptrdiff_t i = share->first; i < share->last; i++) {
-        for (ptrdiff_t j = 0; j < row->ld; j += LANES)
-            store((real *)row->Y + i * row->ld + j, v_fma(batch_normal(row, i, j), gamma_at(row, j), beta_at(row, j)));
-        activate_sample(row, i);
+        for (ptrdiff_t j = 0; j < row.ld; j += LANES)
+            store((real *)row.Y + i * row.ld + j, v_fma(batch_normal(&row, i, j), gamma_at(&row, j), beta_at(&row, j)));
+        activate_sample(given, i);
     }
 }
 
-static void batch_sums(const struct row *row, ptrdiff_t m)
+/* The sums of D N and of D for NV vectors of columns from j on. */
+INLINE void sum_columns(const int NV, const struct row *row, ptrdiff_t m, ptrdiff_t j, vec *along, vec *sum)
 {
-    for (ptrdiff_t j = 0; j < row->ld; j += LANES) {
-        const real *d = (const real *)row->D + j;
-        vec along = splat(0), sum = splat(0);
-        for (ptrdiff_t i = 0; i < m; i++) {
-            const vec delta = load(d + i * row->ld);
-            along = v_fma(batch_normal(row, i, j), delta, along);
-            sum += delta;
+    const ptrdiff_t ld = row->ld;
+    UNROLL for (int v = 0; v < NV; v++) along[v] = sum[v] = splat(0);
+    for (ptrdiff_t i = 0; i < m; i++)
+        UNROLL for (int v = 0; v < NV; v++) {
+            const vec delta = load((const real *)row->D + i * ld + j + v * LANES);
+            along[v] = v_fma(batch_normal(row, i, j + v * LANES), delta, along[v]);
+            sum[v] += delta;
         }
-        store(statistic(row, SUM_DX) + j, along);
-        store(statistic(row, SUM_D) + j, sum);
+}
+
+INLINE void batch_sum(const int NV, const struct row *row, ptrdiff_t m, ptrdiff_t j)
+{
+    const real count = (real)m;
+    vec along[NV], sum[NV];
+    sum_columns(NV, row, m, j, along, sum);
+    UNROLL for (int v = 0; v < NV; v++) {
+        const ptrdiff_t at = j + v * LANES;
+        store(statistic(row, SUM_DX) + at, along[v]);
+        store(statistic(row, SUM_D) + at, sum[v]);
+        store(statistic(row, MEAN_DX) + at, along[v] / count);
+        store(statistic(row, MEAN_D) + at, sum[v] / count);
     }
 }
 
-static void batch_backward(const struct row *row, const struct share *share)
+static void batch_sums(const struct row *row, const struct share *share) { IN_COLUMNS(batch_sum, row, share->m); }
+#undef IN_COLUMNS
+
+static void batch_backward(const struct row *given, const struct share *share)
 {
-    const real count = (real)share->m;
+    const struct row row = *given; /* which no store can change */
     for (ptrdiff_t i = share->first; i < share->last; i++) {
-        for (ptrdiff_t j = 0; j < row->ld; j += LANES) {
-            const vec along = load(statistic(row, SUM_DX) + j) / count, mean = load(statistic(row, SUM_D) + j) / count;
-            const vec d = load((const real *)row->D + i * row->ld + j) - mean - batch_normal(row, i, j) * along;
-            const vec factor = gamma_at(row, j) * load(statistic(row, INVERSE) + j);
-            store((real *)row->Dx + i * row->ldx + j, v_and(lanes_below(j, row->n), factor * d));
+        for (ptrdiff_t j = 0; j < row.ld; j += LANES) {
+            const vec along = load(statistic(&row, MEAN_DX) + j), mean = load(statistic(&row, MEAN_D) + j);
+            const vec d = load((const real *)row.D + i * row.ld + j) - mean - batch_normal(&row, i, j) * along;
+            const vec factor = gamma_at(&row, j) * load(statistic(&row, INVERSE) + j);
+            store((real *)row.Dx + i * row.ldx + j, v_and(lanes_below(j, row.n), factor * d));
         }
-        derive_sample(row, i);
+        derive_sample(given, i);
     }
 }
 
+/* Where nothing goes back through the row, nobody has summed up. */
 static void batch_update(const struct row *row, const struct share *share, double alpha, double beta)
 {
     for (ptrdiff_t r = share->first; r < share->last; r++)
-        for (ptrdiff_t j = 0; j < row->ld; j += LANES)
-            move_target(row, r, j, load(statistic(row, row->scale && r == 0 ? SUM_DX : SUM_D) + j), alpha, beta);
+        for (ptrdiff_t j = 0; j < row->ld; j += LANES) {
+            const int is_gamma = row->scale && r == 0;
+            vec along, sum;
+            if (row->Dx)
+                sum = load(statistic(row, is_gamma ? SUM_DX : SUM_D) + j);
+            else
+                sum_columns(1, row, share->m, j, &along, &sum), sum = is_gamma ? along : sum;
+            move_target(row, r, j, sum, alpha, beta);
+        }
 }
 
 /* ---- over a sample: its statistics are its mean and its inverse ---- */

@@ -23,7 +23,7 @@ INLINE void thin_samples(const int N, const struct product *p, ptrdiff_t i)
             UNROLL for (int j = 0; j < N; j++) y[j] = v_fma(square[l], splat(w[j]), y[j]);
     }
     for (; q < p->depth; q++, w += p->ldb) {
-        vec column;
+        vec column = splat(0);
         UNROLL for (int l = 0; l < LANES; l++) column[l] = x[l * p->rs + q];
         UNROLL for (int j = 0; j < N; j++) y[j] = v_fma(column, splat(w[j]), y[j]);
     }

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cases import OPTIMIZERS
+from cases import MIXED, OPTIMIZERS
 
 import fusedelta as fd
 from fusedelta import _threads, threads
@@ -67,6 +67,22 @@ def check_training(dtype, optimizer, batch_size):
         net = build(n_threads, dtype, optimizer)
         losses = net.fit(X, y, epochs=2, batch_size=batch_size, verbose=0).loss
         results.append((net.params, losses, net.predict(X), net.train_step(X, y)))
+    for result in results[1:]:
+        for got, expected in zip(result, results[0], strict=True):
+            np.testing.assert_array_equal(got, expected)
+
+
+@pytest.mark.parametrize("layers", MIXED.values(), ids=MIXED)
+def test_rows_of_all_kinds_are_the_same(eager, isa, dtype, layers):
+    """Also where there are more threads than samples, or than columns to normalise."""
+    X = np.random.default_rng(0).standard_normal((600, 11))
+    y = np.random.default_rng(1).random((600, 4))
+    results = []
+    for n_threads in (1, 2, 3, 5):
+        loss = "mean_squared_error"
+        net = fd.Sequential(layers, loss, "adam", (11,), dtype, seed=1, n_threads=n_threads)
+        losses = [net.train_step(X[:m], y[:m]) for m in (3, 64, 600)]
+        results.append((losses, *net.get_weights(), net.predict(X), *net.evaluate(X, y).values()))
     for result in results[1:]:
         for got, expected in zip(result, results[0], strict=True):
             np.testing.assert_array_equal(got, expected)

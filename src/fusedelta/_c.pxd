@@ -46,6 +46,8 @@ cdef extern from "net.h" nogil:
         ptrdiff_t first
         ptrdiff_t last
         void *scratch
+        int thread
+        int threads
 
     ctypedef struct layer_ops_t "struct layer_ops":
         void (*forward)(const net_t *, const row_t *, const share_t *) noexcept nogil
@@ -179,11 +181,11 @@ cdef extern from "kernels.h" nogil:
         void (*activation_backward)(const row_t *, const share_t *) noexcept nogil
         void (*dropout_forward)(const row_t *, const share_t *, const noise_t *) noexcept nogil
         void (*dropout_backward)(const row_t *, const share_t *, const noise_t *) noexcept nogil
-        void (*batch_statistics)(const row_t *, ptrdiff_t m) noexcept nogil
+        void (*batch_statistics)(const row_t *, const share_t *) noexcept nogil
         void (*batch_settle)(const row_t *) noexcept nogil
-        void (*moving_statistics)(const row_t *) noexcept nogil
+        void (*moving_statistics)(const row_t *, const share_t *) noexcept nogil
         void (*batch_forward)(const row_t *, const share_t *) noexcept nogil
-        void (*batch_sums)(const row_t *, ptrdiff_t m) noexcept nogil
+        void (*batch_sums)(const row_t *, const share_t *) noexcept nogil
         void (*batch_backward)(const row_t *, const share_t *) noexcept nogil
         void (*batch_update)(const row_t *, const share_t *, double alpha, double beta) noexcept nogil
         void (*layer_forward)(const row_t *, const share_t *) noexcept nogil

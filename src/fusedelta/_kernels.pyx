@@ -254,7 +254,8 @@ cdef class Matrices:
                           bint scale=True, bint center=True, double alpha=1, double beta=0, ptrdiff_t times=1):
         """Run a kernel of a row that normalises, n = k, whose gamma and beta are the first rows of W and target."""
         cdef ptrdiff_t _, kind = NORMALIZE_KERNELS.index(kernel)
-        cdef share_t weights = share_t(self.m, 0, scale + center, NULL)
+        cdef share_t weights = share_t(self.m, 0, scale + center, NULL, 0, 1)
+        cdef share_t columns = share_t(self.m, 0, self.row.ld, NULL, 0, 1)
         self.row.statistics, self.row.moving = np.PyArray_DATA(statistics), NULL
         if moving is not None:
             self.row.moving = np.PyArray_DATA(moving)
@@ -263,13 +264,13 @@ cdef class Matrices:
         with nogil:
             for _ in range(times):
                 if kind == 0:
-                    self.cpu.batch_statistics(&self.row, self.m)
+                    self.cpu.batch_statistics(&self.row, &columns)
                 elif kind == 1:
-                    self.cpu.moving_statistics(&self.row)
+                    self.cpu.moving_statistics(&self.row, &columns)
                 elif kind == 2:
                     self.cpu.batch_forward(&self.row, &self.share)
                 elif kind == 3:
-                    self.cpu.batch_sums(&self.row, self.m)
+                    self.cpu.batch_sums(&self.row, &columns)
                 elif kind == 4:
                     self.cpu.batch_backward(&self.row, &self.share)
                 elif kind == 5:

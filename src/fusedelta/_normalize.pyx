@@ -6,30 +6,50 @@ With N the normalised X, means over the one or the other:
     backward   Dx = (G - mean(G) - N mean(G N)) / sqrt(variance + epsilon) * act_below'(X), G = gamma D
     update     gamma from the sum of D N over the samples, beta from that of D
 
-Predictions normalise batches by moving means and variances, which move at the end of a step. A batch normalisation
-needs whole batches, so networks with one train on one thread.
+Predictions normalise batches by moving means and variances, which move at the end of a step. Where threads share a
+batch, each sums up some of its columns over all samples, between two barriers.
 """
 
-from fusedelta._c cimport PREDICTING, layer_ops_t, net_t, row_t, share_t
+from libc.stddef cimport ptrdiff_t
+
+from fusedelta._c cimport BLOCK_BYTES, PREDICTING, layer_ops_t, net_t, row_t, share_t
+
+
+cdef inline void meet(const net_t *net, const share_t *share) noexcept nogil:
+    if share.threads > 1:
+        net.barrier(net.team)
+
+
+cdef inline share_t columns_of(const net_t *net, const row_t *row, const share_t *share) noexcept nogil:
+    """A thread's part of the columns, in whole blocks."""
+    cdef ptrdiff_t block = BLOCK_BYTES // net.cpu.itemsize, blocks = row.ld // block
+    cdef share_t columns = share[0]
+    columns.first = blocks * share.thread // share.threads * block
+    columns.last = blocks * (share.thread + 1) // share.threads * block
+    return columns
 
 
 cdef void batch_forward(const net_t *net, const row_t *row, const share_t *share) noexcept nogil:
+    cdef share_t columns = columns_of(net, row, share)
+    meet(net, share)
     if net.stage == PREDICTING:
-        net.cpu.moving_statistics(row)
+        net.cpu.moving_statistics(row, &columns)
     else:
-        net.cpu.batch_statistics(row, share.m)
+        net.cpu.batch_statistics(row, &columns)
+    meet(net, share)
     net.cpu.batch_forward(row, share)
 
 
 cdef void batch_backward(const net_t *net, const row_t *row, const share_t *share) noexcept nogil:
-    net.cpu.batch_sums(row, share.m)
+    cdef share_t columns = columns_of(net, row, share)
+    meet(net, share)
+    net.cpu.batch_sums(row, &columns)
+    meet(net, share)
     net.cpu.batch_backward(row, share)
 
 
 cdef void batch_update(const net_t *net, const row_t *row, const share_t *share,
                        double alpha, double beta) noexcept nogil:
-    if row.Dx == NULL:  # then there was no way back through this row
-        net.cpu.batch_sums(row, share.m)
     net.cpu.batch_update(row, share, alpha, beta)
 
 

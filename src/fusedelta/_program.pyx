@@ -65,7 +65,7 @@ cdef class Program(Workspace):
     narrow : bool
         Feature-major.
     n_threads : int
-        The most threads that a step may use; one is used feature-major, and to normalise over batches.
+        The most threads that a step may use; one is used feature-major.
     """
 
     def __cinit__(self, list rows, loss, Optimizer optimizer, np.ndarray params, np.ndarray state,
@@ -75,7 +75,7 @@ cdef class Program(Workspace):
         self.partners = [row.partner for row in rows]
         self.drops, self.averages = "dropout" in self.kinds, "batch_normalization" in self.kinds
         self.narrow, self.shares = narrow, 1
-        self.threads = 1 if narrow or self.averages else n_threads
+        self.threads = 1 if narrow else n_threads
         self.team = team_new(self.threads)
         self.itemsize = np.PyArray_ITEMSIZE(params)
         self.net.cpu = current_kernels(self.itemsize)
@@ -246,7 +246,7 @@ cdef class Program(Workspace):
     cdef void forward(self, ptrdiff_t m, int threads) noexcept nogil:
         """Shared by threads that there is memory for."""
         cdef team_step step
-        cdef share_t share = share_t(m, 0, m, self.panels)
+        cdef share_t share = share_t(m, 0, m, self.panels, 0, 1)
         if threads == 1 or m == 1:
             self.forward_share(&share)
         else:
@@ -256,7 +256,8 @@ cdef class Program(Workspace):
     cdef share_t share(self, int thread, ptrdiff_t m) noexcept nogil:
         """A thread's part of m samples."""
         cdef int threads = team_active(self.team)
-        return share_t(m, m * thread // threads, m * (thread + 1) // threads, self.panels + thread * self.panel)
+        return share_t(m, m * thread // threads, m * (thread + 1) // threads, self.panels + thread * self.panel,
+                       thread, threads)
 
     cdef void bring(self, ptrdiff_t first, ptrdiff_t last) noexcept nogil:
         """Copy the inputs of samples first .. last - 1 of the batch to where the first row reads them."""
@@ -306,7 +307,7 @@ cdef class Program(Workspace):
         """From the last row to the first: target = beta target + rate dLoss/dW, after W was used."""
         cdef ptrdiff_t i = self.net.n_rows
         cdef const row_t *row
-        cdef share_t samples = share_t(m, 0, m, self.panels)
+        cdef share_t samples = share_t(m, 0, m, self.panels, 0, 1)
         cdef share_t weights = samples
         cdef double alpha = self.alpha(m, rate)
         while i > 0:

@@ -84,7 +84,7 @@ cdef class Workspace:
 
     cdef ptrdiff_t statistics_bytes(self, ptrdiff_t i, ptrdiff_t m) noexcept:
         if self.kinds[i] == "batch_normalization":
-            return 5 * self.net.rows[i].ld * self.itemsize
+            return 7 * self.net.rows[i].ld * self.itemsize
         return round_up(2 * m * self.itemsize) if self.kinds[i] == "layer_normalization" else 0
 
     cdef ptrdiff_t lay_out_narrow(self, char *memory, ptrdiff_t m) noexcept:

@@ -51,7 +51,7 @@ class Sequential(Assembly):
     n_threads : int, optional
         The most threads that may share a training step or a prediction; by default those that the
         process may use. They do where each has enough to do; see `fusedelta.threads`. The results
-        do not depend on it, to the last bit. With `BatchNormalization`, one is used.
+        do not depend on it, to the last bit.
 
     Raises
     ------

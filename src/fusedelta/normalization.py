@@ -55,8 +55,7 @@ class BatchNormalization(Layer):
     averages. They are in `get_weights` behind gamma and beta, as in Keras, but no optimiser touches
     them.
 
-    `gradients` and `gradient_check` see the batch's statistics and move nothing. A network with
-    this layer trains on one thread, whatever its `n_threads`.
+    `gradients` and `gradient_check` see the batch's statistics and move nothing.
 
     Parameters
     ----------

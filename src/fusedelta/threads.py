@@ -11,10 +11,10 @@ One call of `fit`, `train_step`, `predict` or `evaluate` is shared by as many th
   million on, which is about 200 microseconds of one core; below, sharing costs more than it gains.
   The environment variable ``FUSEDELTA_THREAD_FLOPS`` sets another figure, at import.
 
-Thin networks (at most 16 wide) train on one thread, and so do networks with `BatchNormalization` or
-with a loss of your own, and single samples. The threads are the network's own: they start
-with the first work that wants them, and sleep between calls. Samples and rows of weights are split,
-never a sum, so that results are the same for any number of threads, to the last bit.
+Thin networks (at most 16 wide) train on one thread, and so do networks with a loss of your own, and
+single samples. The threads are the network's own: they start with the first work that wants them,
+and sleep between calls. Samples, features and rows of weights are split, never a sum, so that
+results are the same for any number of threads, to the last bit.
 
 >>> import fusedelta as fd
 >>> fd.threads.available() >= 1
