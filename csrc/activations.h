@@ -181,16 +181,21 @@ APART void activate_late(struct activation act, const real *x, real *y, real *s,
     }
 }
 
-INLINE void tanh_all(const real *x, real *y, ptrdiff_t count)
+INLINE void activate_side(const int kind, const int count, const real *x, real *y)
+{
+    vec z[SIDE], a[SIDE];
+    UNROLL for (int s = 0; s < count; s++) z[s] = load(x + s * LANES);
+    if (kind == TANH) v_tanhs(count, z, a);
+    else v_sigmoids(count, z, a);
+    UNROLL for (int s = 0; s < count; s++) store(y + s * LANES, a[s]);
+}
+
+/* tanh or sigmoid. */
+INLINE void activate_sides(const int kind, const real *x, real *y, ptrdiff_t count)
 {
     ptrdiff_t j = 0;
-    for (; count - j >= SIDE * LANES; j += SIDE * LANES) {
-        const vec z[SIDE] = {load(x + j), load(x + j + LANES)};
-        vec t[SIDE];
-        v_tanhs(SIDE, z, t);
-        UNROLL for (int s = 0; s < SIDE; s++) store(y + j + s * LANES, t[s]);
-    }
-    for (; j < count; j += LANES) store(y + j, v_tanh(load(x + j)));
+    for (; count - j >= SIDE * LANES; j += SIDE * LANES) activate_side(kind, SIDE, x + j, y + j);
+    for (; j < count; j += LANES) activate_side(kind, 1, x + j, y + j);
 }
 
 /* y = act(x) and, where s is given, s = act'(x) of those that have slopes, over whole vectors. y may be x. */
@@ -201,8 +206,8 @@ static void activate_all(struct activation act, const real *x, real *y, real *s,
     case LINEAR:
     case RELU:
     case LEAKY_RELU: EACH(activate(act.kind, slope, load(x + j))); break;
-    case SIGMOID: EACH(v_sigmoid(load(x + j))); break;
-    case TANH: tanh_all(x, y, count); break;
+    case SIGMOID: activate_sides(SIGMOID, x, y, count); break;
+    case TANH: activate_sides(TANH, x, y, count); break;
     default: activate_late(act, x, y, s, count);
     }
 }

@@ -39,7 +39,8 @@ INLINE struct point log_cosh_point(vec e)
  * Correct: p and t on the same side of a half. */
 INLINE struct point binary_point(vec z, vec t)
 {
-    const vec p = v_sigmoid(z), flat = v_log1p(v_exp((vec)((mask)z | sign_bits())));
+    const vec e = v_exp((vec)((mask)z | sign_bits())), flat = v_log1p(e);
+    const vec p = v_select(z < 0, e, splat(1)) / ((real)1 + e);
     const vec up = v_max(splat(0), z), down = v_max(splat(0), -z);
     return (struct point){
         .value = v_fma(t, down, v_fma((real)1 - t, up, flat)),

@@ -33,15 +33,16 @@ RANGES = {
     "hard_sigmoid": (-4, 4),
     "hard_tanh": (-2, 2),
 }
-# The largest errors that are allowed, in units in the last place
+# The largest errors that are allowed, in units in the last place: a little more than those that
+# benchmarks.accuracy finds, which stand in csrc/elementary.h
 ULPS = {
-    "exp": 1.1,  # 1.001 over all of float32: benchmarks.accuracy
-    "log1p": 3.0,
-    "sigmoid": 2.6,
-    "tanh": 2.6,
+    "exp": 1.0,
+    "log1p": 1.6,
+    "sigmoid": 1.7,
+    "tanh": 1.9,
     "elu": 2.0,
     "selu": 3.0,
-    "exponential": 1.1,
+    "exponential": 1.0,
     "softplus": 4.0,
     "silu": 3.0,
     "mish": 4.0,
@@ -50,7 +51,13 @@ ULPS = {
     "hard_sigmoid": 1.0,
     "hard_tanh": 0.0,
 }
+UNFUSED_ULPS = {"exp": 1.3, "exponential": 1.3}  # where products are rounded before a sum
 EXACT = {"exp": np.exp, "log1p": np.log1p, **ACTIVATIONS}
+
+
+def allowed(kind, isa):
+    """Return the largest error that is allowed on an instruction set."""
+    return ULPS[kind] if isa in FUSED_ISAS else UNFUSED_ULPS.get(kind, ULPS[kind])
 
 
 def values(kind, dtype, rng):
@@ -79,7 +86,7 @@ def test_errors_in_units_in_the_last_place(dtype, kind, rng):
     for isa in ISAS:
         got = apply(isa, kind, x, SLOPE).astype(np.longdouble)
         error = np.abs(got - exact)[good] / spacing[good]
-        assert error.max() <= ULPS[kind], isa
+        assert error.max() <= allowed(kind, isa), isa
 
 
 @EXTENDED
@@ -104,21 +111,21 @@ def test_slopes_are_exact_relative_to_their_terms(dtype, kind, rng):
 
 
 INF = np.inf
-EDGES = np.array([0.0, INF, -INF, np.nan, 1e-40, -1e-40, 1e30, -1e30])
+EDGES = np.array([0.0, INF, -INF, np.nan, 1e-40, -1e-40, 1e30, -1e30, -0.0])
 AT_EDGES = {  # None: as the values themselves
-    "exp": [1, INF, 0, np.nan, 1, 1, INF, 0],
-    "exponential": [1, INF, 0, np.nan, 1, 1, INF, 0],
-    "sigmoid": [0.5, 1, 0, np.nan, 0.5, 0.5, 1, 0],
-    "tanh": [0, 1, -1, np.nan, None, None, 1, -1],
-    "relu": [0, INF, 0, np.nan, None, 0, None, 0],
-    "elu": [0, INF, -1, np.nan, None, None, None, -1],
-    "softplus": [np.log(2), INF, 0, np.nan, np.log(2), np.log(2), None, 0],
-    "silu": [0, INF, 0, np.nan, 5e-41, -5e-41, None, 0],
-    "mish": [0, INF, 0, np.nan, 6e-41, -6e-41, None, 0],
-    "gelu": [0, INF, 0, np.nan, 5e-41, -5e-41, None, 0],
-    "gelu_tanh": [0, INF, 0, np.nan, 5e-41, -5e-41, None, 0],
-    "hard_sigmoid": [0.5, 1, 0, np.nan, 0.5, 0.5, 1, 0],
-    "hard_tanh": [0, 1, -1, np.nan, None, None, 1, -1],
+    "exp": [1, INF, 0, np.nan, 1, 1, INF, 0, 1],
+    "exponential": [1, INF, 0, np.nan, 1, 1, INF, 0, 1],
+    "sigmoid": [0.5, 1, 0, np.nan, 0.5, 0.5, 1, 0, 0.5],
+    "tanh": [0, 1, -1, np.nan, None, None, 1, -1, 0],
+    "relu": [0, INF, 0, np.nan, None, 0, None, 0, 0],
+    "elu": [0, INF, -1, np.nan, None, None, None, -1, 0],
+    "softplus": [np.log(2), INF, 0, np.nan, np.log(2), np.log(2), None, 0, np.log(2)],
+    "silu": [0, INF, 0, np.nan, 5e-41, -5e-41, None, 0, 0],
+    "mish": [0, INF, 0, np.nan, 6e-41, -6e-41, None, 0, 0],
+    "gelu": [0, INF, 0, np.nan, 5e-41, -5e-41, None, 0, 0],
+    "gelu_tanh": [0, INF, 0, np.nan, 5e-41, -5e-41, None, 0, 0],
+    "hard_sigmoid": [0.5, 1, 0, np.nan, 0.5, 0.5, 1, 0, 0.5],
+    "hard_tanh": [0, 1, -1, np.nan, None, None, 1, -1, 0],
 }
 
 
@@ -135,7 +142,7 @@ def test_slopes_at_the_edges(isa, dtype):
     for kind in SLOPED:
         got = apply(isa, kind, EDGES.astype(dtype), slopes=True)
         middle = 0.6 if kind == "mish" else 0.5
-        expected = [middle, 1, 0, np.nan, middle, middle, 1, 0]
+        expected = [middle, 1, 0, np.nan, middle, middle, 1, 0, middle]
         np.testing.assert_allclose(got, expected, rtol=1e-6, atol=1e-37, err_msg=kind)
 
 
