@@ -25,19 +25,11 @@ INLINE void narrow_forward_block(const int wide, const struct row *row)
             for (ptrdiff_t p = 0; p < k; p++, w += ld, x += ldx) z = v_fma(splat(*w), load(x), z);
             store(Y + v * LANES, activate(kind, slope, z));
         }
-    if (is_late(row->act.kind)) activate_runs(row, 0, row->n, row->ldx, wide * LANES);
+    if (is_late(kind)) activate_runs(row, 0, n, ldx, wide * LANES);
 }
 
-static void narrow_forward(const struct row *row, ptrdiff_t m)
+APART void narrow_forward_blocks(const struct row *row, ptrdiff_t m)
 {
-    if (m <= LANES) {
-        narrow_forward_block(1, row);
-        return;
-    }
-    if (m <= BLOCK) {
-        narrow_forward_block(WIDE, row);
-        return;
-    }
     const real *W = row->W;
     struct product p = {
         .a = W, .rs = 1, .cs = row->ld,
@@ -62,19 +54,11 @@ INLINE void narrow_backward_block(const int wide, const struct row *row)
             for (ptrdiff_t p = 0; p < n; p++, d += ldx) sum = v_fma(splat(W[p]), load(d), sum);
             store(Dx + v * LANES, derive(kind, slope, load(X + v * LANES), sum));
         }
-    if (is_late(row->act_below.kind)) derive_runs(row, 0, row->k, row->ldx, wide * LANES);
+    if (is_late(kind)) derive_runs(row, 0, k, ldx, wide * LANES);
 }
 
-static void narrow_backward(const struct row *row, ptrdiff_t m)
+APART void narrow_backward_blocks(const struct row *row, ptrdiff_t m)
 {
-    if (m <= LANES) {
-        narrow_backward_block(1, row);
-        return;
-    }
-    if (m <= BLOCK) {
-        narrow_backward_block(WIDE, row);
-        return;
-    }
     struct product p = {
         .a = row->W, .rs = row->ld, .cs = 1,
         .b = row->D, .ldb = row->ldx, .depth = row->n,
@@ -157,16 +141,8 @@ INLINE void narrow_update_block(const int wide, const struct row *row, ptrdiff_t
     }
 }
 
-static void narrow_update(const struct row *row, ptrdiff_t m, double alpha, double beta)
+APART void narrow_update_blocks(const struct row *row, ptrdiff_t m, real alpha, real beta)
 {
-    if (m <= LANES) {
-        narrow_update_block(1, row, m, (real)alpha, (real)beta);
-        return;
-    }
-    if (m <= BLOCK) {
-        narrow_update_block(WIDE, row, m, (real)alpha, (real)beta);
-        return;
-    }
     const real *X = row->X, *D = row->D;
     const ptrdiff_t ld = row->ldx, lanes = whole_blocks(m);
     real sums[4][NARROW] __attribute__((aligned(BLOCK_BYTES))) = {{0}};
@@ -179,9 +155,30 @@ static void narrow_update(const struct row *row, ptrdiff_t m, double alpha, doub
         for (int r = 0; r < SIDES[a]; r++) {
             real *target = (real *)row->target + (i + r) * row->ld;
             for (ptrdiff_t j = 0; j < row->ld; j += LANES)
-                store(target + j, accumulate((real)alpha, load(sums[r] + j), (real)beta, target + j));
+                store(target + j, accumulate(alpha, load(sums[r] + j), beta, target + j));
         }
     }
+}
+
+static void narrow_forward(const struct row *row, ptrdiff_t m)
+{
+    if (m <= LANES) narrow_forward_block(1, row);
+    else if (m <= BLOCK) narrow_forward_block(WIDE, row);
+    else narrow_forward_blocks(row, m);
+}
+
+static void narrow_backward(const struct row *row, ptrdiff_t m)
+{
+    if (m <= LANES) narrow_backward_block(1, row);
+    else if (m <= BLOCK) narrow_backward_block(WIDE, row);
+    else narrow_backward_blocks(row, m);
+}
+
+static void narrow_update(const struct row *row, ptrdiff_t m, double alpha, double beta)
+{
+    if (m <= LANES) narrow_update_block(1, row, m, (real)alpha, (real)beta);
+    else if (m <= BLOCK) narrow_update_block(WIDE, row, m, (real)alpha, (real)beta);
+    else narrow_update_blocks(row, m, (real)alpha, (real)beta);
 }
 
 static void narrow_gather(const void *samples, ptrdiff_t width, const ptrdiff_t *order, ptrdiff_t m, void *to,

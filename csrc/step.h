@@ -1,20 +1,35 @@
-/* A whole training step of dense layers in one call, for one sample and for thin nets: their kernels take 5 to 20 ns each,
- * and the same walk over `layer_ops` took a seventh of the time of a 2-2-1 net. What each pass does is said in kernels.h. */
+/* A whole training step of dense layers in one call, for one sample and for thin nets: their kernels take 5 to 20 ns
+ * each, and the same walk over `layer_ops` took a seventh of the time of a 2-2-1 net. Calls of the kernels would take
+ * another tenth of it, which is why batches of a block have them inlined. What each pass does is said in kernels.h. */
 #ifndef FUSEDELTA_STEP_H
 #define FUSEDELTA_STEP_H
 
 #include "narrow.h"
 #include "online.h"
 
-static void narrow_step(const struct net *net, ptrdiff_t m, double alpha, double beta, struct score *score)
+/* Batches of `wide` vectors; of more than a block where it is 0. */
+INLINE void narrow_step_by(const int wide, const struct net *net, ptrdiff_t m, real alpha, real beta,
+                           struct score *score)
 {
     const struct row *rows = net->rows;
-    for (ptrdiff_t i = 0; i < net->n_rows; i++) narrow_forward(&rows[i], m);
-    net->loss.evaluate(&net->loss, rows[net->n_rows - 1].n, score);
-    for (ptrdiff_t i = net->n_rows - 1; i >= 0; i--) {
-        if (i > 0) narrow_backward(&rows[i], m);
-        narrow_update(&rows[i], m, alpha, beta);
+    const ptrdiff_t last = net->n_rows - 1;
+    for (ptrdiff_t i = 0; i <= last; i++)
+        if (wide) narrow_forward_block(wide, &rows[i]);
+        else narrow_forward_blocks(&rows[i], m);
+    net->loss.evaluate(&net->loss, rows[last].n, score);
+    for (ptrdiff_t i = last; i >= 0; i--) {
+        if (i > 0 && wide) narrow_backward_block(wide, &rows[i]);
+        else if (i > 0) narrow_backward_blocks(&rows[i], m);
+        if (wide) narrow_update_block(wide, &rows[i], m, alpha, beta);
+        else narrow_update_blocks(&rows[i], m, alpha, beta);
     }
+}
+
+static void narrow_step(const struct net *net, ptrdiff_t m, double alpha, double beta, struct score *score)
+{
+    if (m <= LANES) narrow_step_by(1, net, m, (real)alpha, (real)beta, score);
+    else if (m <= BLOCK) narrow_step_by(WIDE, net, m, (real)alpha, (real)beta, score);
+    else narrow_step_by(0, net, m, (real)alpha, (real)beta, score);
 }
 
 static void online_step(struct net *net, double alpha, double beta, struct score *score)
