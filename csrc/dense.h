@@ -1,6 +1,6 @@
 /* The dense layer's three passes. Shapes and contracts: kernels.h. The scratch of a share, 64-byte aligned, is the
- * larger one of a panel of W^T, PANEL_BYTES times ld, and m (ld + UPDATE_ROWS) elements for an update; where k or ld
- * reaches FAR_BYTES also of what multiply_far asks for. */
+ * largest of a panel of W^T, PANEL_BYTES times ld; for an update UPDATE_BLOCK and m rows of all columns, of UPDATE_PACKED
+ * bytes or of a panel; and, where k or ld reaches FAR_BYTES, what multiply_far asks for. */
 #ifndef FUSEDELTA_DENSE_H
 #define FUSEDELTA_DENSE_H
 
@@ -45,26 +45,35 @@ static void dense_backward(const struct row *row, const struct share *share)
         derive_runs(row, share->first, 1, row->ldx, (share->last - share->first) * row->ldx);
 }
 
-/* Rows first..last-1 of the weights. Where enough of them share the cost, D is packed, and, where X's rows are far apart, a
- * block of its columns is brought together: 128 x 784 x 128 takes 0.88 of the time so, 256 x 1024 x 1024 0.6. */
+/* Rows first..last-1 of the weights. Where enough of them share the cost, D is packed, as many panels as L2 holds, and a
+ * chunk of X comes together for a group of rows at a time, which all these panels use while it is in L1: read in
+ * place, each sample would come from another page. 128 x 784 x 128 takes 0.96 of the time so, 256 x 1024 x 1024 0.67. */
 static void update_weights(struct product p, ptrdiff_t first, ptrdiff_t last, ptrdiff_t columns, real *scratch)
 {
+    enum { GROUP = UPDATE_BYTES / sizeof(real), MOST = GROUP + 4, PANEL = PANEL_BYTES / sizeof(real) };
+    _Static_assert(CHUNK * MOST * sizeof(real) <= UPDATE_BLOCK, "a chunk of MOST features fits the block");
     const ptrdiff_t rows = last - first, depth = p.depth;
     if (rows < (is_far(p.ldb) ? 12 : 192) || columns <= WIDTHS[widest(rows)] * LANES) {
         multiply(&p, first, last, columns, IN_PLACE, 0, NULL);
         return;
     }
-    real *packed = scratch, *block = scratch + depth * columns;
-    pack(p.b, p.ldb, depth, columns, rows, packed);
-    for (ptrdiff_t i = first, count; i < last; i += count) {
-        count = last - i <= UPDATE_ROWS ? last - i : UPDATE_ROWS - 4; /* so that the last ones are 5 or more: wide panels */
-        struct product part = p;
-        part.a += i, part.b = packed, part.c += i * p.ldc;
-        if (is_far(p.cs)) {
-            copy(part.a, p.cs, depth, count, UPDATE_ROWS, block);
-            part.a = block, part.cs = UPDATE_ROWS;
+    const ptrdiff_t panels = UPDATE_PACKED / PANEL_BYTES / depth, most = panels > 1 ? panels * PANEL : PANEL;
+    real *block = scratch, *packed = scratch + UPDATE_BLOCK / sizeof(real);
+    for (ptrdiff_t j = 0, width; j < columns; j += width) {
+        width = columns - j < most ? columns - j : most;
+        for (ptrdiff_t q = 0; q < depth; q += CHUNK)
+            pack(p.b + q * p.ldb + j, p.ldb, depth - q < CHUNK ? depth - q : CHUNK, width, rows, packed + q * width);
+        for (ptrdiff_t i = first, count; i < last; i += count) {
+            count = last - i <= MOST ? last - i : GROUP; /* so that the last ones are 5 or more: wide panels */
+            for (ptrdiff_t q = 0; q < depth; q += CHUNK) {
+                struct product part = p;
+                part.depth = depth - q < CHUNK ? depth - q : CHUNK;
+                part.a = block, part.cs = count, part.b = packed + q * width, part.c += i * p.ldc + j;
+                if (q > 0) part.beta = 1;
+                copy(p.a + q * p.cs + i, p.cs, part.depth, count, count, block);
+                multiply(&part, 0, count, width, PACKED, 0, NULL);
+            }
         }
-        multiply(&part, 0, count, columns, PACKED, 0, NULL);
     }
 }
 
@@ -82,8 +91,8 @@ static void dense_update(const struct row *row, const struct share *share, doubl
     if (row->n <= THIN) first = THIN_UPDATE[row->n - 1](&p, first, weights);
     if (first < weights) update_weights(p, first, weights, row->ld, share->scratch);
     if (last > row->k) {
-        p.a = &one, p.rs = p.cs = 0; /* the input of the biases is 1 */
-        multiply(&p, row->k, row->k + 1, row->ld, IN_PLACE, 0, NULL);
+        p.a = &one, p.cs = 0, p.c += row->k * row->ld; /* the input of the biases is 1 */
+        multiply(&p, 0, 1, row->ld, IN_PLACE, 0, NULL);
     }
 }
 

@@ -16,7 +16,10 @@
 #define BLOCK_BYTES 64        /* strides are multiples, matrices are aligned to it */
 #define PANEL_BYTES 512       /* the widest panel of columns that a kernel packs at a time */
 #define NARROW 16             /* nets whose layers are all this thin or thinner train feature-major */
-#define UPDATE_ROWS 112       /* at most so many rows of weights are updated at a time, where that pays */
+#define CHUNK 64              /* samples of an update whose sum is added to the target at a time */
+#define UPDATE_BYTES 192      /* so many bytes of each of them come together in L1, beside a panel of their deltas, */
+#define UPDATE_BLOCK 14336    /* in a block of CHUNK times as many and some, */
+#define UPDATE_PACKED 524288  /* and so many bytes of packed deltas, at least a panel, stay in L2 */
 #define FAR_BYTES 4096        /* from this stride on, rows share sets of L1 and no pages: they are brought together, */
 #define FAR_ROWS 512          /* at most so many at a time ... */
 #define FAR_PIECE 2048        /* ... and so many bytes of each */
@@ -25,8 +28,8 @@
  *
  * dense_forward   Y = act(X W + b), the share's samples. X may have any stride and alignment.
  * dense_backward  Dx = (D W^T) * act_below'(X), the share's samples; writes the padding of Dx as zero.
- * dense_update    target = beta target + alpha [X 1]^T D over m samples, the share's rows of (k + 1, ld), 64 samples after
- *                 64: each sum of 64 is added to the target. beta = 0 does not read it. Nothing may alias D or X.
+ * dense_update    target = beta target + alpha [X 1]^T D over m samples, the share's rows of (k + 1, ld), CHUNK samples
+ *                 after CHUNK: each sum of so many is added to the target. beta = 0 does not read it. Nothing may alias D or X.
  * online_forward, online_backward, online_update
  *                 the same for one sample, rows 0..k.
  * narrow_forward, narrow_backward, narrow_update

@@ -34,6 +34,7 @@ typedef real loose_vec __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(
 INLINE vec load(const real *p) { return *(const vec *)p; }
 INLINE vec load_loose(const real *p) { return *(const loose_vec *)p; }
 INLINE void store(real *p, vec x) { *(vec *)p = x; }
+INLINE void store_loose(real *p, vec x) { *(loose_vec *)p = x; }
 
 /* x in every lane. Written with minus: x + 0 would have to turn -0 into 0, a real instruction. */
 INLINE vec splat(real x) { return x - (vec){0}; }

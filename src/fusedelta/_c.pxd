@@ -155,7 +155,8 @@ cdef extern from "kernels.h" nogil:
     const int FAR_BYTES
     const int FAR_PIECE
     const int FAR_ROWS
-    const int UPDATE_ROWS
+    const int UPDATE_BLOCK
+    const int UPDATE_PACKED
     const int NARROW
     const int FUSEDELTA_MAX_ISAS
     const int EXP
