@@ -6,8 +6,8 @@
  * it beside y: the slopes s (from SOFTPLUS on).
  *
  * What underflows is multiplied before it is scaled, so that it is rounded once, and |z| is cut where nothing is left of
- * e^-|z|, so that no infinity meets a zero. Largest errors of y in ulp, denormal results included (tests/test_kernels.py):
- * elu 2, selu and silu 3, softplus and mish 4, gelu 7; gelu by tanh has 4 + 3 |w|, see there.
+ * e^-|z|, so that no infinity meets a zero. Largest errors of y in ulp, denormal results included: elu 1.5, softplus 2,
+ * selu and silu 3, mish 4, gelu 7 (tests/test_activations.py); gelu by tanh has 4 + 3 |w|, see there.
  */
 #ifndef FUSEDELTA_ACTIVATIONS_H
 #define FUSEDELTA_ACTIVATIONS_H

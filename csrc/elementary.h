@@ -2,8 +2,8 @@
  *
  * exp:      x = q ln 2 + r, |r| <= ln 2 / 2; e^r = 1 + r (1 + r P(r)); scaled by 2^q in two steps, so that overflow and
  *           denormal results come out right (Cody and Waite, 1980).
- * log:      x = 2^q (1 + f), sqrt(1/2) <= 1 + f < sqrt(2); s = f/(2 + f); log(1 + f) = f - s (f - s^2 P(s^2)): what s
- *           is wrong by counts times f (as in Sun's fdlibm, 1993).
+ * log:      x = 2^q (1 + f), 3/4 <= 1 + f < 3/2; s = f/(2 + f); log(1 + f) = f - s (f - s^2 P(s^2)): what s is
+ *           wrong by counts times f (as in Sun's fdlibm, 1993).
  * tanh:     |x| = r - q ln 2 / 2, |r| <= ln 2 / 4, t = tanh r = r + r^3 P(r^2), w = 2^q: tanh |x| = n/d with
  *           n = (1 - w) + (1 + w) t and d = (1 + w) + (1 - w) t. As n and d are rounded, it is taken as a near value
  *           and a small quotient: T + (n - T d)/d, T = (1 - w)^2. For q = 0, T = 0 and d = 2: t, to the last digit.
@@ -13,11 +13,11 @@
  * Largest errors in ulp, over every float32 (python -m benchmarks.accuracy) and, in double precision, large samples:
  *
  *                     exp           log1p         sigmoid       tanh
- *   with FMA          0.95, 0.94    1.49, 1.50    1.61, 1.50    1.84, 1.84
- *   base on x86-64    1.24, 1.23    1.53, 1.56    1.65, 1.62    1.84, 1.84
+ *   with FMA          0.95, 0.94    0.97, 1.05    1.67, 1.50    1.83, 1.83
+ *   base on x86-64    1.24, 1.23    0.97, 1.05    1.75, 1.62    1.83, 1.83
  *
  * A tanh right to 1 ulp, which carries the roundings of n and d through the division, takes 1.3 times as long. The
- * coefficients of exp and tanh are minimax, those of log interpolate at Chebyshev nodes; their error is below 0.1 ulp.
+ * polynomials are minimax, their coefficients rounded one after the other; their own error is below 0.2 ulp.
  */
 #ifndef FUSEDELTA_ELEMENTARY_H
 #define FUSEDELTA_ELEMENTARY_H
@@ -38,7 +38,7 @@
 static const real EXP_P[] = {0.5f, 1.66665434837341309e-1f, 4.16664369404315948e-2f, 8.36654100567102432e-3f,
                              1.39375775952474976e-3f};
 static const real TANH_P[] = {-3.33333224058151245e-1f, 1.33311524987220764e-1f, -5.27198687195777893e-2f};
-static const real LOG_P[] = {0.66666685095429068746f, 0.39988757716604847003f, 0.29580985929974422621f};
+static const real LOG_P[] = {6.66669487953186035e-1f, 3.99577170610427856e-1f, 3.03624689579010010e-1f};
 #else
 #define ROUNDER 6755399441055744.0 /* 1.5 * 2^52 */
 #define MANTISSA_BITS 52
@@ -56,9 +56,9 @@ static const real EXP_P[] = {0.5, 1.6666666666666679625e-1, 4.1666666666619806e-
                              2.755723497390521723e-6, 2.762227154902111825e-7, 2.511238349862724907e-8};
 static const real TANH_P[] = {-3.333333333333248216e-1, 1.333333333278243493e-1, -5.396825277989249214e-2,
                               2.186937056119332701e-2, -8.857303694405927255e-3, 3.444775347466609919e-3};
-static const real LOG_P[] = {0.66666666666666697077, 0.39999999999898890514, 0.28571428626253837606,
-                             0.22222211089379496214, 0.18182892432536871201, 0.15331611722055007885,
-                             0.14617807153417324965};
+static const real LOG_P[] = {6.666666666667272478e-1, 3.9999999996156127e-1, 2.857142939614951693e-1,
+                             2.222213843558794033e-1, 1.818635871478163635e-1, 1.525013571898901632e-1,
+                             1.53686054520550841e-1};
 #endif
 #define COUNT(array) ((int)(sizeof(array) / sizeof(array[0])))
 #define EXPONENT_BIAS (((bits)1 << (REAL_BITS - MANTISSA_BITS - 2)) - 1)
@@ -122,10 +122,11 @@ INLINE vec v_expm1(vec x)
     return v_fma(power, p, power - (real)1);
 }
 
-/* q 2^MANTISSA_BITS, as in the exponent of a number: what is added to scale it. */
+/* q 2^MANTISSA_BITS, as in the exponent of a number: what is added to scale it. For 1 + u < 1.5, q = 0 and f = u; from
+ * there on u / 2 - 1 / 2 is exact. */
 INLINE mask exponent_of(vec x)
 {
-    return ((mask)x - (mask)splat((real)0.70710678118654752440)) & splat_bits(-((bits)1 << MANTISSA_BITS));
+    return ((mask)x - (mask)splat((real)0.75)) & splat_bits(-((bits)1 << MANTISSA_BITS));
 }
 
 /* log(2^q (1 + f)), from q as exponent_of gives it. Where x, the argument, is infinite or NaN it stays. */
