@@ -35,6 +35,7 @@ struct product {
     struct activation act; /* ACTIVATE (unless long), DERIVATIVE */
     const real *y;         /* DERIVATIVE: the activations, stride ldc */
     real alpha, beta;      /* ACCUMULATE */
+    int far;               /* ACCUMULATE: C is in no near cache; tiles ask for theirs in good time */
 };
 
 /* beta target + alpha sum; a target that beta = 0 discards is not read. */
@@ -44,6 +45,17 @@ INLINE vec accumulate(real alpha, vec sum, real beta, const real *target)
     vec old = load(target);
     if (beta != 1) old *= beta;
     return v_fma(splat(alpha), sum, old);
+}
+
+/* acc(r, v) += A(r) B(v) for one p. */
+INLINE void add(const int MR, const int NV, const real *a, ptrdiff_t rs, const real *b, vec (*acc)[8])
+{
+    vec row[8];
+    UNROLL for (int v = 0; v < NV; v++) row[v] = load(b + v * LANES);
+    UNROLL for (int r = 0; r < MR; r++) {
+        const vec x = splat(a[r * rs]);
+        UNROLL for (int v = 0; v < NV; v++) acc[r][v] = v_fma(x, row[v], acc[r][v]);
+    }
 }
 
 /* Rows i..i + MR - 1 and the first NV vectors of C. */
@@ -59,14 +71,16 @@ INLINE void tile(const int MR, const int NV, const enum finish finish, const str
 
     const ptrdiff_t rs = finish == ACCUMULATE ? 1 : p->rs, cs = p->cs, ldb = p->ldb;
     const real *a = p->a + i * rs, *b = p->b;
-    for (ptrdiff_t q = p->depth; q > 0; q--, a += cs, b += ldb) {
-        vec row[8];
-        UNROLL for (int v = 0; v < NV; v++) row[v] = load(b + v * LANES);
-        UNROLL for (int r = 0; r < MR; r++) {
-            vec x = splat(a[r * rs]);
-            UNROLL for (int v = 0; v < NV; v++) acc[r][v] = v_fma(x, row[v], acc[r][v]);
-        }
+    ptrdiff_t q = p->depth;
+    if (finish == ACCUMULATE && MR * NV == ACCUMULATORS && p->far) {
+        const real *c = p->c + i * p->ldc;
+        for (int r = 0; r < MR && q >= 2 * NV; r++, c += p->ldc)
+            for (int v = 0; v < NV; v++, q -= 2) { /* not all at once: what the loop itself reads would wait */
+                __builtin_prefetch(c + v * LANES, 1);
+                UNROLL for (int twice = 0; twice < 2; twice++, a += cs, b += ldb) add(MR, NV, a, rs, b, acc);
+            }
     }
+    for (; q > 0; q--, a += cs, b += ldb) add(MR, NV, a, rs, b, acc);
 
 #define EACH(result)                                                                                                   \
     UNROLL for (int r = 0; r < MR; r++) UNROLL for (int v = 0; v < NV; v++)                                            \
