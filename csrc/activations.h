@@ -190,11 +190,13 @@ INLINE void activate_side(const int kind, const int count, const real *x, real *
     UNROLL for (int s = 0; s < count; s++) store(y + s * LANES, a[s]);
 }
 
-/* tanh or sigmoid. */
+/* tanh or sigmoid. One vector more than SIDE at the end is not left alone: small layers are often four vectors. */
 INLINE void activate_sides(const int kind, const real *x, real *y, ptrdiff_t count)
 {
     ptrdiff_t j = 0;
-    for (; count - j >= SIDE * LANES; j += SIDE * LANES) activate_side(kind, SIDE, x + j, y + j);
+    for (; count - j >= SIDE * LANES && count - j != (SIDE + 1) * LANES; j += SIDE * LANES)
+        activate_side(kind, SIDE, x + j, y + j);
+    for (; count - j >= 2 * LANES; j += 2 * LANES) activate_side(kind, 2, x + j, y + j);
     for (; j < count; j += LANES) activate_side(kind, 1, x + j, y + j);
 }
 
