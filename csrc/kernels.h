@@ -1,7 +1,8 @@
 /* The kernel table: how fast a CPU does what the layers ask for.
  *
  * One table an instruction set and dtype, all from one source (kernels_impl.h), chosen once by dispatch.c. Scalars
- * arrive as double and are rounded to the table's dtype.
+ * arrive as double and are rounded to the table's dtype. AVX-512 leaves the steps of the smallest nets and their losses
+ * to AVX2: see LEAVE_TO_HALF.
  *
  * One order of rounding: every output is one chain of fused multiply-adds over its reduction index, ascending,
  * vectorised across outputs, so tiles, vector widths, batches and threads do not change a bit of it. Sums across

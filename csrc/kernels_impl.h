@@ -43,11 +43,8 @@ static int all_within(const void *x, ptrdiff_t count, double low, double high)
 
 #define TEXT_(name) #name
 #define TEXT(name) TEXT_(name)
-#define TABLE_(isa, bits) kernels_##isa##_f##bits
-#define TABLE(isa, bits) TABLE_(isa, bits)
-
-extern const struct kernels TABLE(ISA, REAL_BITS);
-const struct kernels TABLE(ISA, REAL_BITS) = {
+extern const struct kernels KERNELS_OF(ISA, REAL_BITS);
+const struct kernels KERNELS_OF(ISA, REAL_BITS) = {
     .isa = TEXT(ISA),
     .itemsize = sizeof(real),
 #define ENTRY(entry, arguments) .entry = entry,

@@ -176,6 +176,7 @@ INLINE void pointwise_rows(const int kind, const int weights, const struct loss 
     }                                                                                                                  \
     static void entry(const struct loss *loss, ptrdiff_t m, struct score *score)                                       \
     {                                                                                                                  \
+        LEAVE_TO_HALF(entry, loss->by_lane ? loss->n : m == 1 ? loss->widest : BLOCK, loss, m, score)                  \
         if (loss->weights)                                                                                             \
             entry##_weighted(loss, m, score);                                                                          \
         else                                                                                                           \

@@ -91,6 +91,7 @@ struct loss {
     double on, off;        /* what a label's own class and the others have as targets: 1 and 0, unless smoothed */
     const void *weights;   /* (m): of the samples; NULL: all one */
     void *user;            /* the user's own loss, where there is one; no kernel looks at it */
+    ptrdiff_t widest;      /* the most outputs that a row of the net has: the lanes that a single sample needs */
     int by_lane;           /* feature-major: the samples are columns, (n, m) stands for (m, n) everywhere */
 };
 

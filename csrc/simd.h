@@ -27,6 +27,20 @@ typedef real loose_vec __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(
 #define BLOCK (BLOCK_BYTES * 8 / REAL_BITS) /* elements of a 64-byte block ... */
 #define WIDE (BLOCK_BYTES / VECTOR_BYTES)   /* ... and the vectors it takes */
 
+#define NAME_OF_KERNELS(isa, bits) kernels_##isa##_f##bits
+#define KERNELS_OF(isa, bits) NAME_OF_KERNELS(isa, bits) /* the kernels of an instruction set */
+/* Leaves a kernel to the instruction set of half the width, where there is one and so little is to do. */
+#ifdef HALF_ISA
+extern const struct kernels KERNELS_OF(HALF_ISA, REAL_BITS);
+#define LEAVE_TO_HALF(entry, lanes, ...)                                                                               \
+    if ((lanes) <= LANES / 2) {                                                                                        \
+        KERNELS_OF(HALF_ISA, REAL_BITS).entry(__VA_ARGS__);                                                            \
+        return;                                                                                                        \
+    }
+#else
+#define LEAVE_TO_HALF(entry, lanes, ...)
+#endif
+
 #define INLINE static inline __attribute__((always_inline))
 #define APART static __attribute__((noinline))
 #define UNROLL _Pragma("GCC unroll 32")

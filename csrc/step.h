@@ -27,6 +27,7 @@ INLINE void narrow_step_by(const int wide, const struct net *net, ptrdiff_t m, r
 
 static void narrow_step(const struct net *net, ptrdiff_t m, double alpha, double beta, struct score *score)
 {
+    LEAVE_TO_HALF(narrow_step, m, net, m, alpha, beta, score)
     if (m <= LANES) narrow_step_by(1, net, m, (real)alpha, (real)beta, score);
     else if (m <= BLOCK) narrow_step_by(WIDE, net, m, (real)alpha, (real)beta, score);
     else narrow_step_by(0, net, m, (real)alpha, (real)beta, score);
@@ -35,6 +36,7 @@ static void narrow_step(const struct net *net, ptrdiff_t m, double alpha, double
 static void online_step(struct net *net, double alpha, double beta, struct score *score)
 {
     const struct row *rows = net->rows;
+    LEAVE_TO_HALF(online_step, net->loss.widest, net, alpha, beta, score)
     const int may_start = net->next && beta == 1 && rows[0].target == rows[0].W && !net->finish;
     if (!net->started) online_product(&rows[0]);
     online_activate(&rows[0]);

@@ -108,6 +108,7 @@ cdef extern from "net.h" nogil:
         double off
         const void *weights
         void *user
+        ptrdiff_t widest
         bint by_lane
 
     ctypedef struct moments_t "struct moments":

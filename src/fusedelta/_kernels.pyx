@@ -191,6 +191,7 @@ cdef class Matrices:
         self.row.act.kind, self.row.act_below.kind = KINDS[act], KINDS[act_below]
         self.row.act.slope = self.row.act_below.slope = slope
         self.loss.n, self.loss.ld = (m, lanes) if narrow else (n, ld)
+        self.loss.widest = n
         self.loss.act, self.loss.by_lane = self.row.act, narrow
         self.loss.on = 1
         self.row.Sx = self.row.X

@@ -97,6 +97,7 @@ cdef class Program(Workspace):
         self.net.loss.n, self.net.loss.ld = self.n, self.net.rows[last].ld
         set_loss(&self.net.loss, loss, self.net.cpu)
         self.net.loss.by_lane = narrow
+        self.net.loss.widest = max([row.n_outputs for row in rows])
         self.user = None if loss.function is None else UserLoss(loss.function, np.PyArray_TYPE(params))
         if self.user is not None:
             self.user.attach(&self.net.loss, self.net.cpu)
