@@ -1,13 +1,13 @@
 /* The activations and their derivatives.
  *
- * Four of them are short enough for a tile's registers or so frequent that every kernel knows them: `activate` and `derive`.
- * All others run over the stored values in a pass of their own, the late ones (from ELU on) also on the way back. Where
- * act'(z) does not follow from y = act(z), or would cost another exponential, the forward pass of a training step writes
- * it beside y: the slopes s (from SOFTPLUS on).
+ * Four of them are short enough for a tile's registers or so frequent that every kernel knows them: `activate` and
+ * `derive`. All others run over the stored values in a pass of their own, the late ones (from ELU on) also on the way
+ * back. Where act'(z) does not follow from y = act(z), or would cost another exponential, the forward pass of a
+ * training step writes it beside y: the slopes s (from SOFTPLUS on).
  *
- * What underflows is multiplied before it is scaled, so that it is rounded once, and |z| is cut where nothing is left of
- * e^-|z|, so that no infinity meets a zero. Largest errors of y in ulp, denormal results included: elu 1.5, softplus 2,
- * selu and silu 3, mish 4, gelu 7 (tests/test_activations.py); gelu by tanh has 4 + 3 |w|, see there.
+ * What underflows is multiplied before it is scaled, so that it is rounded once, and |z| is cut where nothing is left
+ * of e^-|z|, so that no infinity meets a zero. Largest errors of y in ulp, denormal results included: elu 1.5,
+ * softplus 2, selu and silu 3, mish 4, gelu 7 (tests/test_activations.py); gelu by tanh has 4 + 3 |w|, see there.
  */
 #ifndef FUSEDELTA_ACTIVATIONS_H
 #define FUSEDELTA_ACTIVATIONS_H
@@ -114,8 +114,8 @@ INLINE vec v_mish(vec z, vec *s)
 
 /* z P(z), P the normal distribution; s = P(z) + z e^(-z^2/2) / sqrt(2 pi).
  *
- * P(-a) = e^(-a^2/2) M(a), M(a) = F(t) / (a + 4), t = (a - 4) / (a + 4), F a polynomial (the variable is that of Shepherd
- * and Laframboise, 1981). The rounding error of a^2, found as by Dekker (1971), goes into the exponential. */
+ * P(-a) = e^(-a^2/2) M(a), M(a) = F(t) / (a + 4), t = (a - 4) / (a + 4), F a polynomial (the variable is that of
+ * Shepherd and Laframboise, 1981). The rounding error of a^2, found as by Dekker (1971), goes into the exponential. */
 static const real NORMAL_F[] = {
 #if REAL_BITS == 32
     0.755285130489f, -0.607896657764f, 0.387137382301f, -0.186521307461f, 0.0603972939059f, -0.00754526816419f,
@@ -144,8 +144,8 @@ INLINE vec v_gelu(vec z, vec *s)
     return v_select(z < 0, times(near * M, power), z * ((real)1 - tail));
 }
 
-/* z sigmoid(w), w = 2 sqrt(2/pi) (z + 0.044715 z^3); s = sigmoid(w) + z e / (1 + e)^2 dw/dz. The roundings of w,
- * not corrected as the function is an approximation itself, make e^w wrong by up to 3 |w| ulp: much in its left tail only. */
+/* z sigmoid(w), w = 2 sqrt(2/pi) (z + 0.044715 z^3); s = sigmoid(w) + z e / (1 + e)^2 dw/dz. The roundings of w, not
+ * corrected as the function is an approximation itself, make e^w wrong by up to 3 |w| ulp: much in its left tail. */
 INLINE vec v_gelu_tanh(vec z, vec *s)
 {
     const real c1 = (real)1.595769121605730711759784, c3 = (real)0.07135481627260024877633875;
@@ -231,7 +231,7 @@ APART void derive_all(struct activation act, const real *y, real *d, ptrdiff_t c
     case SELU: EACH(load(d + j) * v_select(at > 0, splat(above), at + below)) break;
     case HARD_SIGMOID: EACH(v_and((at > 0) & (at < (real)1), load(d + j) / (real)6)) break;
     case HARD_TANH: EACH(v_and((at > (real)-1) & (at < (real)1), load(d + j))) break;
-    default: EACH(v_and(load(d + j) != 0, load(d + j) * at)) /* where nothing goes back, an overflown y does not count */
+    default: EACH(v_and(load(d + j) != 0, load(d + j) * at)) /* an overflown y does not count where nothing goes back */
     }
 #undef EACH
 }

@@ -1,4 +1,5 @@
-/* A flag that one thread at a time can take. A lock of the system's takes 200 instructions, of 5000 that predict a sample. */
+/* A flag that one thread at a time can take. A lock of the system's takes 200 instructions, of 5000 that predict a
+ * sample. */
 #ifndef FUSEDELTA_BUSY_H
 #define FUSEDELTA_BUSY_H
 

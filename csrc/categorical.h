@@ -1,8 +1,8 @@
 /* Losses of a softmax from its logits. Contracts: kernels.h.
  *
- * Rows of up to COLUMNS logits are taken LANES at a time, columns side by side: a row alone is a chain of two maxima, exp,
- * three sums and log1p, and which logit is the largest cannot be foretold. 32 rows of 10 take 0.22 of the time so. What is
- * left of the rows, and longer rows, go one by one, to the same bits. */
+ * Rows of up to COLUMNS logits are taken LANES at a time, columns side by side: a row alone is a chain of two maxima,
+ * exp, three sums and log1p, and which logit is the largest cannot be foretold. 32 rows of 10 take 0.22 of the time
+ * so. What is left of the rows, and longer rows, go one by one, to the same bits. */
 #ifndef FUSEDELTA_CATEGORICAL_H
 #define FUSEDELTA_CATEGORICAL_H
 
@@ -109,8 +109,8 @@ CATEGORICAL(categorical_crossentropy, 0)
 CATEGORICAL(kl_divergence, 1)
 #undef CATEGORICAL
 
-/* sum over j of t f(p), f(p) = -(1 - p)^gamma log p, b times. With h = p f'(p) = (1 - p)^gamma (gamma p log p / (1 - p) - 1):
- * D(j) = b (t h - p sum(t h)). 1 - p is exact where p is nearly 1, and nothing is divided by p. */
+/* sum over j of t f(p), f(p) = -(1 - p)^gamma log p, b times. With h = p f'(p) = (1 - p)^gamma (gamma p log p / (1 -
+ * p) - 1): D(j) = b (t h - p sum(t h)). 1 - p is exact where p is nearly 1, and nothing is divided by p. */
 static void categorical_focal(const struct loss *loss, ptrdiff_t m, struct score *score)
 {
     const ptrdiff_t n = loss->n, ld = loss->ld;

@@ -1,6 +1,6 @@
 /* The dense layer's three passes. Shapes and contracts: kernels.h. The scratch of a share, 64-byte aligned, is the
- * largest of a panel of W^T, PANEL_BYTES times ld; for an update UPDATE_BLOCK and m rows of all columns, of UPDATE_PACKED
- * bytes or of a panel; and, where k or ld reaches FAR_BYTES, what multiply_far asks for. */
+ * largest of a panel of W^T, PANEL_BYTES times ld; for an update UPDATE_BLOCK and m rows of all columns, of
+ * UPDATE_PACKED bytes or of a panel; and, where k or ld reaches FAR_BYTES, what multiply_far asks for. */
 #ifndef FUSEDELTA_DENSE_H
 #define FUSEDELTA_DENSE_H
 
@@ -45,8 +45,8 @@ static void dense_backward(const struct row *row, const struct share *share)
         derive_runs(row, share->first, 1, row->ldx, (share->last - share->first) * row->ldx);
 }
 
-/* Rows first..last-1 of the weights. Where enough of them share the cost, D is packed, as many panels as L2 holds, and a
- * chunk of X comes together for a group of rows at a time, which all these panels use while it is in L1: read in
+/* Rows first..last-1 of the weights. Where enough of them share the cost, D is packed, as many panels as L2 holds, and
+ * a chunk of X comes together for a group of rows at a time, which all these panels use while it is in L1: read in
  * place, each sample would come from another page. 128 x 784 x 128 takes 0.97 of the time so (on AVX2 0.82), 256 x
  * 1024 x 1024 0.58. */
 static void update_weights(struct product p, ptrdiff_t first, ptrdiff_t last, ptrdiff_t columns, real *scratch)

@@ -1,8 +1,8 @@
 /* Dropout: random words from a counter, and the values that they keep.
  *
- * Threefry-4x32-13 (Salmon, Moraes, Dror, Shaw: Parallel Random Numbers: As Easy as 1, 2, 3, 2011) makes four words of 32
- * bits from a key and a counter of four each: no state, nothing but additions, rotations and exclusive ors. Here the
- * counter is (feature, sample / 4, step), the four words are those of samples 4 q to 4 q + 3. */
+ * Threefry-4x32-13 (Salmon, Moraes, Dror, Shaw: Parallel Random Numbers: As Easy as 1, 2, 3, 2011) makes four words of
+ * 32 bits from a key and a counter of four each: no state, nothing but additions, rotations and exclusive ors. Here
+ * the counter is (feature, sample / 4, step), the four words are those of samples 4 q to 4 q + 3. */
 #ifndef FUSEDELTA_DROPOUT_H
 #define FUSEDELTA_DROPOUT_H
 

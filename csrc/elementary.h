@@ -1,7 +1,7 @@
 /* exp, expm1, log(1 + u), sigmoid and tanh for a vector: IEEE operations and FMA polynomials, no branches, no tables.
  *
- * exp:      x = q ln 2 + r, |r| <= ln 2 / 2; e^r = 1 + r (1 + r P(r)); scaled by 2^q in two steps, so that overflow and
- *           denormal results come out right (Cody and Waite, 1980).
+ * exp:      x = q ln 2 + r, |r| <= ln 2 / 2; e^r = 1 + r (1 + r P(r)); scaled by 2^q in two steps, so that overflow
+ *           and denormal results come out right (Cody and Waite, 1980).
  * log:      x = 2^q (1 + f), 3/4 <= 1 + f < 3/2; s = f/(2 + f); log(1 + f) = f - s (f - s^2 P(s^2)): what s is
  *           wrong by counts times f (as in Sun's fdlibm, 1993).
  * tanh:     |x| = r - q ln 2 / 2, |r| <= ln 2 / 4, t = tanh r = r + r^3 P(r^2), w = 2^q: tanh |x| = n/d with

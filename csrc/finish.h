@@ -1,10 +1,10 @@
-/* What an optimiser does with a velocity or a gradient: one pass over elements first..last-1, whole vectors, of blocks laid
- * out as the parameters. Padding is zero in all of them and stays zero. Formulae: rules.py and adaptive.py.
+/* What an optimiser does with a velocity or a gradient: one pass over elements first..last-1, whole vectors, of blocks
+ * laid out as the parameters. Padding is zero in all of them and stays zero. Formulae: rules.py and adaptive.py.
  *
- * Roots and quotients are the processor's. A root by Newton's iteration from an integer trick was tried in Adam: per weight
- * in L1 and L2 with avx512 it takes 0.59 ns instead of 0.51 (float32), 1.39 instead of 1.87 (float64), with avx2 0.83
- * instead of 0.52 and 2.5 instead of 1.8; with a quotient by Newton too it is slower still. The same bits everywhere mean
- * one form for all, and beyond L2 memory decides anyway.
+ * Roots and quotients are the processor's. A root by Newton's iteration from an integer trick was tried in Adam: per
+ * weight in L1 and L2 with avx512 it takes 0.59 ns instead of 0.51 (float32), 1.39 instead of 1.87 (float64), with
+ * avx2 0.83 instead of 0.52 and 2.5 instead of 1.8; with a quotient by Newton too it is slower still. The same bits
+ * everywhere mean one form for all, and beyond L2 memory decides anyway.
  *
  * What decays is freed of denormals, see v_normal.
  */
@@ -59,8 +59,8 @@ static void descent_finish(const struct moments *s, ptrdiff_t first, ptrdiff_t l
     for (ptrdiff_t i = first; i < last; i += LANES) descend(&by, w + i, load(g + i));
 }
 
-/* w -= rate v, for a v that the update has left in place; or v = momentum v + g first. It is freed of denormals here, not
- * in the update, where plain SGD would pay for it with up to 0.6 % more instructions. */
+/* w -= rate v, for a v that the update has left in place; or v = momentum v + g first. It is freed of denormals here,
+ * not in the update, where plain SGD would pay for it with up to 0.6 % more instructions. */
 static void momentum_finish(const struct moments *s, ptrdiff_t first, ptrdiff_t last)
 {
     const struct descent by = descent_of(s);

@@ -1,4 +1,4 @@
-/* What every machine has: SSE2 on x86-64 (no FMA: a product and a sum, two roundings), NEON on ARM, plain C elsewhere. */
+/* What every machine has: SSE2 on x86-64 (no FMA: product and sum, two roundings), NEON on ARM, plain C elsewhere. */
 #define ISA base
 #define VECTOR_BYTES 16
 

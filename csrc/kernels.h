@@ -30,13 +30,14 @@
  * dense_forward   Y = act(X W + b), the share's samples. X may have any stride and alignment.
  * dense_backward  Dx = (D W^T) * act_below'(X), the share's samples; writes the padding of Dx as zero.
  * dense_update    target = beta target + alpha [X 1]^T D over m samples, the share's rows of (k + 1, ld), CHUNK samples
- *                 after CHUNK: each sum of so many is added to the target. beta = 0 does not read it. Nothing may alias D or X.
+ *                 after CHUNK: each sum of so many is added to the target. beta = 0 does not read it. Nothing may
+ *                 alias D or X.
  * online_forward, online_backward, online_update
  *                 the same for one sample, rows 0..k.
  * narrow_forward, narrow_backward, narrow_update
- *                 the same for m samples, feature-major: X (k + 1, ldx), Y (n + 1, ldx), D (n, ldx), Dx (k, ldx), samples
- *                 in the lanes, ldx whole blocks, n and k at most NARROW. The last row of X and of Y holds ones, which
- *                 meet the bias. The lanes of D from m on are zero; those of X and Y hold anything finite.
+ *                 the same for m samples, feature-major: X (k + 1, ldx), Y (n + 1, ldx), D (n, ldx), Dx (k, ldx),
+ *                 samples in the lanes, ldx whole blocks, n and k at most NARROW. The last row of X and of Y holds
+ *                 ones, which meet the bias. The lanes of D from m on are zero; those of X and Y hold anything finite.
  * narrow_gather   to (width, ld) := samples of `width` values, in the order given or as they lie, transposed.
  * online_step, narrow_step
  *                 all of it for a net of dense layers whose batch is in place: forward, loss, backward and update.
@@ -44,37 +45,38 @@
  * activation_forward, activation_backward
  *                 Y = act(X + more_X); Dx = (D + more_D) * act_below'(X).
  * dropout_forward, dropout_backward
- *                 Y = act(X * mask / (1 - rate)); Dx = (D * mask / (1 - rate)) * act_below'(X), with a mask that follows
- *                 from noise, the row's number, sample and feature alone. All of the share's samples, as the two above;
- *                 X aligned, n = k; Dx is padded with zeros. So are those below.
+ *                 Y = act(X * mask / (1 - rate)); Dx = (D * mask / (1 - rate)) * act_below'(X), with a mask that
+ *                 follows from noise, the row's number, sample and feature alone. All of the share's samples, as the
+ *                 two above; X aligned, n = k; Dx is padded with zeros. So are those below.
  * batch_statistics, moving_statistics
- *                 means, variances and 1 / sqrt(variance + epsilon) of X over m samples, for columns first..last-1 of the
- *                 share, whole 64-byte blocks. The latter takes them from `moving`.
+ *                 means, variances and 1 / sqrt(variance + epsilon) of X over m samples, for columns first..last-1 of
+ *                 the share, whole 64-byte blocks. The latter takes them from `moving`.
  * batch_settle    moving = momentum moving + (1 - momentum) the means and variances of the batch.
  * batch_forward, batch_sums, batch_backward, batch_update
- *                 N = (X - mean) / sqrt(variance + epsilon), Y = act(gamma N + beta). The sums of D N and D over m samples,
- *                 for a share of the columns; Dx = gamma / sqrt(variance + epsilon) (D - mean(D) - N mean(D N))
- *                 * act_below'(X); target = beta target + alpha those sums, the share's rows of gamma and beta: which the
- *                 update sums up itself where Dx is NULL.
+ *                 N = (X - mean) / sqrt(variance + epsilon), Y = act(gamma N + beta). The sums of D N and D over m
+ *                 samples, for a share of the columns; Dx = gamma / sqrt(variance + epsilon) (D - mean(D)
+ *                 - N mean(D N)) * act_below'(X); target = beta target + alpha those sums, the share's rows of gamma
+ *                 and beta: which the update sums up itself where Dx is NULL.
  * layer_forward, layer_backward, layer_update
  *                 the same with means over each sample's features; Dx with gamma D in the place of D.
  * squared_error, absolute_error, huber, log_cosh, quantile, poisson, hinge, squared_hinge
  *                 add the batch's unscaled loss of the outputs to the score, write the unscaled D; weights are in both.
  *                 The slopes of squared_error and squared_hinge are halved.
  * poisson_logits, binary_crossentropy, binary_focal, categorical_crossentropy, kl_divergence, categorical_focal
- *                 the same from logits. Categorical ones are sample-major; labels are for categorical_crossentropy alone.
+ *                 the same from logits. Categorical ones are sample-major; labels are for categorical_crossentropy.
  * through_output  D from dLoss/dy, which is in its place and zero in the padding: D = dLoss/dz.
  * rescale         x[i] = factor x[i] + shift for count values, whole blocks: smooths targets.
  * descent_finish, momentum_finish, nesterov_finish, lion_finish, adam_finish, amsgrad_finish, nadam_finish,
  * adamax_finish, rmsprop_finish, adagrad_finish, adadelta_finish
- *                 the rest of an optimiser's step, elements first..last-1 of its blocks, whole 64-byte blocks. Padding is
- *                 zero in all of them and stays zero.
- * penalty         value := l1 sum |x| + l2 sum x^2 over count elements, whole 64-byte blocks like all of the next three.
+ *                 the rest of an optimiser's step, elements first..last-1 of its blocks, whole 64-byte blocks.
+ *                 Padding is zero in all of them and stays zero.
+ * penalty         value := l1 sum |x| + l2 sum x^2 over count elements, whole 64-byte blocks as in the next three.
  * condition       g := g + l1 sign(w) + 2 l2 w, then no less than -limit and no more than limit; NaN stays.
  * shrink          x := factor x.
- * max_norm        columns first..last-1 of W (k, ld), whole 64-byte blocks, each times min(norm, largest) / (norm + 1e-7).
- * apply           y[i] = act(x[i]) for count values, whole blocks; kind is an activation_kind, EXP or LOG1P. x may be y.
- *                 s receives act'(x[i]) of an activation with slopes, or is NULL.
+ * max_norm        columns first..last-1 of W (k, ld), whole 64-byte blocks, each times min(norm, largest) / (norm
+ *                 + 1e-7).
+ * apply           y[i] = act(x[i]) for count values, whole blocks; kind is an activation_kind, EXP or LOG1P. x may be
+ *                 y. s receives act'(x[i]) of an activation with slopes, or is NULL.
  * all_within      whether low <= x[i] <= high for all count values (false for NaN); any alignment.
  */
 #define KERNELS(X)                                                                                                     \
@@ -87,7 +89,7 @@
     X(narrow_forward, (const struct row *, ptrdiff_t m))                                                               \
     X(narrow_backward, (const struct row *, ptrdiff_t m))                                                              \
     X(narrow_update, (const struct row *, ptrdiff_t m, double alpha, double beta))                                     \
-    X(narrow_gather, (const void *samples, ptrdiff_t width, const ptrdiff_t *order, ptrdiff_t m, void *to, ptrdiff_t ld)) \
+    X(narrow_gather, (const void *, ptrdiff_t width, const ptrdiff_t *order, ptrdiff_t m, void *to, ptrdiff_t ld))     \
     X(online_step, (struct net *, double alpha, double beta, struct score *))                                          \
     X(narrow_step, (const struct net *, ptrdiff_t m, double alpha, double beta, struct score *))                       \
     X(activation_forward, (const struct row *, const struct share *))                                                  \

@@ -1,5 +1,5 @@
-/* One instruction set's kernels for one dtype. A kernels_<isa>_f<bits>.c sets REAL_BITS, includes its isa_<isa>.h, which
- * opens the target region, and this file; everything but the table stays inside. */
+/* One instruction set's kernels for one dtype. A kernels_<isa>_f<bits>.c sets REAL_BITS, includes its isa_<isa>.h,
+ * which opens the target region, and this file; everything but the table stays inside. */
 #include "kernels.h"
 #include "categorical.h"
 #include "dense.h"

@@ -1,7 +1,7 @@
 /* Losses: the value, unscaled, and the first deltas D = dLoss/dz, unscaled. Contracts: kernels.h.
  *
- * Those that are sums over single outputs share one loop, by ROWS rows: sums run in 64-byte lanes, then on in double. Its
- * kind and where the weights of the samples lie are constants, so that nothing is decided within. */
+ * Those that are sums over single outputs share one loop, by ROWS rows: sums run in 64-byte lanes, then on in double.
+ * Its kind and where the weights of the samples lie are constants, so that nothing is decided within. */
 #ifndef FUSEDELTA_LOSSES_H
 #define FUSEDELTA_LOSSES_H
 
@@ -13,7 +13,8 @@ enum pointwise {
     SQUARED, ABSOLUTE, HUBER, LOG_COSH, QUANTILE, POISSON, POISSON_LOGITS, HINGE, SQUARED_HINGE, BINARY, BINARY_FOCAL
 };
 
-/* Of one output y (or logit z) and its target t: the loss, its slope along y (or z), and whether the decision is right. */
+/* Of one output y (or logit z) and its target t: the loss, its slope along y (or z), and whether the decision is
+ * right. */
 struct point {
     vec value, slope;
     mask correct;
@@ -103,7 +104,8 @@ INLINE struct point point(const int kind, const struct loss *loss, vec y, vec t)
     }
 }
 
-/* D from G = dLoss/dy, which is in its place: through a softmax y (g - sum(g y)), through any other activation g act'(z). */
+/* D from G = dLoss/dy, which is in its place: through a softmax y (g - sum(g y)), through any other activation g
+ * act'(z). */
 APART void through_output(const struct loss *loss, ptrdiff_t m)
 {
     if (is_late(loss->act.kind)) {
@@ -199,7 +201,8 @@ POINTWISE(binary_focal, BINARY_FOCAL)
 static void rescale(void *x, ptrdiff_t count, double factor, double shift)
 {
     real *p = x;
-    for (ptrdiff_t j = 0; j < count; j += LANES) store(p + j, v_fma(load(p + j), splat((real)factor), splat((real)shift)));
+    const vec a = splat((real)factor), b = splat((real)shift);
+    for (ptrdiff_t j = 0; j < count; j += LANES) store(p + j, v_fma(load(p + j), a, b));
 }
 
 #endif

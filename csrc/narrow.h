@@ -10,11 +10,11 @@
 
 INLINE ptrdiff_t whole_blocks(ptrdiff_t m) { return (m + BLOCK - 1) / BLOCK * BLOCK; }
 
-/* Batches of at most one 64-byte block, `wide` vectors of it: no tiles to choose, which is what a step of so small a net
- * would spend its time on. */
+/* Batches of at most one 64-byte block, `wide` vectors of it: no tiles to choose, which is what a step of so small a
+ * net would spend its time on. */
 INLINE void narrow_forward_block(const int wide, const struct row *row)
 {
-    const ptrdiff_t k = row->k, n = row->n, ld = row->ld, ldx = row->ldx; /* a store might change what `row` points to */
+    const ptrdiff_t k = row->k, n = row->n, ld = row->ld, ldx = row->ldx; /* a store might change those of `row` */
     const int kind = row->act.kind;
     const real slope = (real)row->act.slope, *X = row->X, *W = row->W, *b = W + k * ld;
     real *Y = row->Y;
@@ -108,8 +108,8 @@ static const int SIDES[] = {4, 2, 1};
 static const dots_function DOT_TILES[3][3] = {
     {IF_24(dots_4x4), dots_4x2, dots_4x1}, {dots_2x4, dots_2x2, dots_2x1}, {dots_1x4, dots_1x2, dots_1x1}};
 
-/* `count` columns of the target from j on, of which the layer may have fewer: a vector of sums a row. The lanes of D from m
- * on are zero: folds that would only add zeros are left out. */
+/* `count` columns of the target from j on, of which the layer may have fewer: a vector of sums a row. The lanes of D
+ * from m on are zero: folds that would only add zeros are left out. */
 INLINE void narrow_update_columns(const int wide, const int count, const struct row *row, ptrdiff_t j, ptrdiff_t m,
                                   real alpha, real beta)
 {
@@ -121,7 +121,8 @@ INLINE void narrow_update_columns(const int wide, const int count, const struct 
         vec sums[16];
         UNROLL for (int c = 0; c < count; c++) {
             vec part[WIDE];
-            if (c < n) UNROLL for (int w = 0; w < wide; w++) part[w] = load(x + w * LANES) * load(D + c * ldx + w * LANES);
+            if (c < n)
+                UNROLL for (int w = 0; w < wide; w++) part[w] = load(x + w * LANES) * load(D + c * ldx + w * LANES);
             else UNROLL for (int w = 0; w < wide; w++) part[w] = splat(0);
             sums[c] = block_fold(wide, part);
         }

@@ -66,7 +66,7 @@ struct row {
     const void *more_D; /* (m, ld): what a fork adds to D, which is the D of its addition; else NULL */
     double epsilon, momentum; /* of a normalisation: */
     int scale, center;        /* whether it has a gamma and a beta */
-    void *moving;             /* (2, ld): means and variances that predictions go by, of one over batches; padding zero */
+    void *moving;             /* (2, ld): means and variances that predictions go by, over batches; padding zero */
     void *statistics;         /* (7, ld) of a batch, or (m, 2): what the way back needs */
 };
 
@@ -87,7 +87,7 @@ struct loss {
     const int64_t *labels; /* (m): classes 0..n-1 */
     void *D;               /* (m, ld): receives the unscaled deltas dLoss/dz, padding zero */
     struct activation act; /* of Y */
-    double a, b, c;        /* the loss's own parameters: huber's delta, the quantile, gamma and weights of the focal ones */
+    double a, b, c;        /* the loss's own parameters: huber's delta, the quantile, the focal gamma and weights */
     double on, off;        /* what a label's own class and the others have as targets: 1 and 0, unless smoothed */
     const void *weights;   /* (m): of the samples; NULL: all one */
     void *user;            /* the user's own loss, where there is one; no kernel looks at it */

@@ -1,7 +1,8 @@
 /* One sample at a time: each pass is one walk over the rows of W, a block of columns after the other.
  *
- * Forward and update skip the zeros of X: they change nothing. Forward keeps the chain of dense_forward, so a sample alone
- * has the bits it has in a batch. Backward sums over lanes, folded, instead of transposing W for a single sample.
+ * Forward and update skip the zeros of X: they change nothing. Forward keeps the chain of dense_forward, so a sample
+ * alone has the bits it has in a batch. Backward sums over lanes, folded, instead of transposing W for a single
+ * sample.
  */
 #ifndef FUSEDELTA_ONLINE_H
 #define FUSEDELTA_ONLINE_H
@@ -27,9 +28,10 @@ INLINE ptrdiff_t nonzeros(const real *x, ptrdiff_t count, int16_t list[LIST])
 /* Columns in use, in whole vectors: the rest of a block is padding. */
 INLINE ptrdiff_t columns(const struct row *row) { return (row->n + LANES - 1) / LANES * LANES; }
 
-/* z(j) += sum over the rows of W in the list, or the first `count` of them, of x(p) W(p, j), for NV vectors side by side. */
-INLINE void online_columns(const int NV, const real *x, const real *w, ptrdiff_t ld, const int16_t *list, ptrdiff_t count,
-                           const real *start, real *y)
+/* z(j) += sum over the rows of W in the list, or the first `count` of them, of x(p) W(p, j), for NV vectors side by
+ * side. */
+INLINE void online_columns(const int NV, const real *x, const real *w, ptrdiff_t ld, const int16_t *list,
+                           ptrdiff_t count, const real *start, real *y)
 {
     vec z[8];
     UNROLL for (int v = 0; v < NV; v++) z[v] = load(start + v * LANES);
@@ -169,8 +171,8 @@ INLINE void online_columns_ahead(const int NV, const struct row *row, const real
     UNROLL for (int v = 0; v < NV; v++) store((real *)row->Y + j + v * LANES, z[v]);
 }
 
-/* The update of W itself, and in the same walk the next sample's product, if that is less to read and write than two walks
- * that leave out zeros: returns whether. 784 x 128 without zeros takes 9.1 us so, 12.8 in two walks. */
+/* The update of W itself, and in the same walk the next sample's product, if that is less to read and write than two
+ * walks that leave out zeros: returns whether. 784 x 128 without zeros takes 9.1 us so, 12.8 in two walks. */
 static int online_update_ahead(const struct row *row, const real *next, double alpha)
 {
     const real *x = row->X;

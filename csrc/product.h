@@ -7,8 +7,8 @@
  * and, feature-major (narrow.h), forward W^T X and backward W D.
  *
  * A tile of up to MR x NV vectors of C stays in registers while p runs. A is read one scalar at a time, so it may have
- * any strides (in an update rs = 1); B and C are read in aligned vectors, their columns a whole number of 64-byte blocks.
- * C aliases nothing.
+ * any strides (in an update rs = 1); B and C are read in aligned vectors, their columns a whole number of 64-byte
+ * blocks. C aliases nothing.
  */
 #ifndef FUSEDELTA_PRODUCT_H
 #define FUSEDELTA_PRODUCT_H
@@ -114,9 +114,9 @@ INLINE void tile(const int MR, const int NV, const enum finish finish, const str
 #undef EACH
 }
 
-/* Rows i.. as long as MR are left, and the first NV vectors of C; returns the row it stopped at. A copy of the product,
- * which stores to C cannot change, saves 2 to 5 % of the time on AVX-512; on AVX2 DERIVATIVE's many cases spill it, and
- * take 1.1 times as long. */
+/* Rows i.. as long as MR are left, and the first NV vectors of C; returns the row it stopped at. A copy of the
+ * product, which stores to C cannot change, saves 2 to 5 % of the time on AVX-512; on AVX2 DERIVATIVE's many cases
+ * spill it, and take 1.1 times as long. */
 INLINE ptrdiff_t tiles(const int MR, const int NV, const enum finish finish, const struct product *whole, ptrdiff_t i,
                        ptrdiff_t last)
 {
@@ -193,8 +193,8 @@ INLINE int fitting(int w, ptrdiff_t columns)
     return w;
 }
 
-/* B(0..depth-1, 0..columns-1) := the first `valid` rows of the panel of W transposed, zeros beyond; square by square, so
- * B is written up to the next whole vector of depth. */
+/* B(0..depth-1, 0..columns-1) := the first `valid` rows of the panel of W transposed, zeros beyond; square by square,
+ * so B is written up to the next whole vector of depth. */
 static void transpose(const real *restrict w, ptrdiff_t ldw, ptrdiff_t depth, ptrdiff_t columns, ptrdiff_t valid,
                       real *restrict b)
 {
@@ -240,8 +240,8 @@ static void pack(const real *from, ptrdiff_t ld, ptrdiff_t depth, ptrdiff_t colu
     }
 }
 
-/* Rows first..last-1 and all `columns` of C, panel by panel. B as it lies, or PACKED before, or TRANSPOSED into `panel`
- * (depth, in whole blocks, times PANEL_BYTES) from `valid` rows of W, for backward. Uses p up. */
+/* Rows first..last-1 and all `columns` of C, panel by panel. B as it lies, or PACKED before, or TRANSPOSED into
+ * `panel` (depth, in whole blocks, times PANEL_BYTES) from `valid` rows of W, for backward. Uses p up. */
 INLINE void multiply(struct product *p, ptrdiff_t first, ptrdiff_t last, ptrdiff_t columns, enum source source,
                      ptrdiff_t valid, real *panel)
 {
@@ -269,10 +269,10 @@ INLINE void multiply(struct product *p, ptrdiff_t first, ptrdiff_t last, ptrdiff
 
 INLINE int is_far(ptrdiff_t stride) { return stride * (ptrdiff_t)sizeof(real) >= FAR_BYTES; }
 
-/* The same for long rows, which share sets of the caches and are more than those hold: rows of A are brought together, and
- * panels of B where its rows are far apart or many use them, a piece of the depth after another, the sums going on in C.
- * 256 x 1024 x 256 takes 0.6 of the time so, 128 x 2048 x 512 0.45, 512 x 4096 x 4096 0.65. B is IN_PLACE or TRANSPOSED.
- * Scratch: min(rows, FAR_ROWS) times FAR_PIECE bytes, and PANEL_BYTES for each element of a piece. */
+/* The same for long rows, which share sets of the caches and are more than those hold: rows of A are brought together,
+ * and panels of B where its rows are far apart or many use them, a piece of the depth after another, the sums going on
+ * in C. 256 x 1024 x 256 takes 0.6 of the time so, 128 x 2048 x 512 0.45, 512 x 4096 x 4096 0.65. B is IN_PLACE or
+ * TRANSPOSED. Scratch: min(rows, FAR_ROWS) times FAR_PIECE bytes, and PANEL_BYTES for each element of a piece. */
 static void multiply_far(const struct product *whole, ptrdiff_t first, ptrdiff_t last, ptrdiff_t columns,
                          enum source source, ptrdiff_t valid, real *scratch)
 {

@@ -74,7 +74,8 @@ INLINE vec v_sqrt(vec x)
     return (vec)INTRINSIC(sqrt)(x);
 #else
     vec root;
-    UNROLL for (int l = 0; l < LANES; l++) root[l] = REAL_BITS == 32 ? __builtin_sqrtf((float)x[l]) : __builtin_sqrt(x[l]);
+    UNROLL for (int l = 0; l < LANES; l++)
+        root[l] = REAL_BITS == 32 ? __builtin_sqrtf((float)x[l]) : __builtin_sqrt(x[l]);
     return root;
 #endif
 }
@@ -89,8 +90,8 @@ INLINE vec v_sign(vec x)
     return v_select((x < 0) | (x > 0), one, x);
 }
 
-/* x, with zero for denormal numbers. What decays, such as a velocity without gradients, would end as one and stay it, as
- * 0.9 times the smallest of them rounds to itself; and a processor may take 20 times as long for them. */
+/* x, with zero for denormal numbers. What decays, such as a velocity without gradients, would end as one and stay it,
+ * as 0.9 times the smallest of them rounds to itself; and a processor may take 20 times as long for them. */
 INLINE vec v_normal(vec x)
 {
     const vec infinity = splat((real)__builtin_inf());
@@ -184,8 +185,9 @@ INLINE real block_sum(const vec s[WIDE])
     return x[0];
 }
 
-/* The sums of the first `count` vectors, a power of two, each folded by halves as in block_sum: lane l gets that of vector l.
- * Lanes from count on repeat them. Only the first `used` lanes need be looked at: the others hold zeros. Uses x up. */
+/* The sums of the first `count` vectors, a power of two, each folded by halves as in block_sum: lane l gets that of
+ * vector l. Lanes from count on repeat them. Only the first `used` lanes need be looked at: the others hold zeros.
+ * Uses x up. */
 INLINE vec lane_sums(const int count, vec x[], ptrdiff_t used)
 {
 #define STAGE(d)                                                                                                       \

@@ -1,5 +1,5 @@
-/* Softmax of one row of logits: e(j) = exp(z(j) - max), p(j) = e(j) / (1 + rest), rest = the sum of e over all j but the
- * first maximum. Keeping that one apart leaves log(1 + rest) exact where the row is nearly certain. */
+/* Softmax of one row of logits: e(j) = exp(z(j) - max), p(j) = e(j) / (1 + rest), rest = the sum of e over all j but
+ * the first maximum. Keeping that one apart leaves log(1 + rest) exact where the row is nearly certain. */
 #ifndef FUSEDELTA_SOFTMAX_H
 #define FUSEDELTA_SOFTMAX_H
 

@@ -1,12 +1,13 @@
-/* A small persistent team of threads. OpenMP is not used: its teams hang in a forked child, and its barriers collapse when a
- * core is taken away. Threads start with the first work that wants them, spin for a moment between two works, then sleep. */
+/* A small persistent team of threads. OpenMP is not used: its teams hang in a forked child, and its barriers collapse
+ * when a core is taken away. Threads start with the first work that wants them, spin for a moment between two works,
+ * then sleep. */
 #ifndef FUSEDELTA_TEAM_H
 #define FUSEDELTA_TEAM_H
 
 struct team;
 typedef void (*team_work)(void *argument, int thread);
 
-/* A team of at most that many threads, the caller's among them; NULL without memory. One caller at a time may use it. */
+/* A team of at most that many threads, the caller's among them; NULL without memory. It serves one caller at a time. */
 struct team *team_new(int most);
 void team_free(struct team *team);
 

@@ -1,7 +1,7 @@
 /* What regularisers, clipping and constraints do to a W, to a b, or to a run of their elements. Contracts: kernels.h.
  *
- * Sums run in double, in the lanes of a 64-byte block of elements, folded by halves: the same bits on every instruction
- * set. So the squares of float32 neither overflow nor lose digits; the products of two of them are exact.
+ * Sums run in double, in the lanes of a 64-byte block of elements, folded by halves: the same bits on every
+ * instruction set. So the squares of float32 neither overflow nor lose digits; the products of two of them are exact.
  */
 #ifndef FUSEDELTA_TENSORS_H
 #define FUSEDELTA_TENSORS_H

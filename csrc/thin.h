@@ -1,6 +1,7 @@
 /* A dense layer of up to THIN outputs, as nets for one quantity or two classes end: its tiles would be mostly padding.
- * Forward has samples in the lanes, the update has features there; each sum is the chain that tiles make of it. 256 x 256 x 1
- * takes 0.6 of the time so forward and 0.14 in the update. Backward is bound by reading X and writing Dx either way. */
+ * Forward has samples in the lanes, the update has features there; each sum is the chain that tiles make of it. 256 x
+ * 256 x 1 takes 0.6 of the time so forward and 0.14 in the update. Backward is bound by reading X and writing Dx
+ * either way. */
 #ifndef FUSEDELTA_THIN_H
 #define FUSEDELTA_THIN_H
 
@@ -92,7 +93,8 @@ THIN_CASES(4, 2)
 #undef THIN_CASES
 
 typedef ptrdiff_t (*thin_function)(const struct product *p, ptrdiff_t first, ptrdiff_t last);
-static const thin_function THIN_FORWARD[] = {thin_forward_1, thin_forward_2, IF_4(thin_forward_3), IF_4(thin_forward_4)};
+static const thin_function THIN_FORWARD[] = {thin_forward_1, thin_forward_2, IF_4(thin_forward_3),
+                                             IF_4(thin_forward_4)};
 static const thin_function THIN_UPDATE[] = {thin_update_1, thin_update_2, IF_4(thin_update_3), IF_4(thin_update_4)};
 
 #endif

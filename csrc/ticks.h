@@ -1,5 +1,5 @@
-/* A clock that costs some nanoseconds to read: the processor's own counter, which runs at one speed on any machine of the
- * last fifteen years, and where there is none the system's. Its unit is found by reading a real clock beside it. */
+/* A clock that costs some nanoseconds to read: the processor's own counter, which runs at one speed on any machine of
+ * the last fifteen years, and where there is none the system's. Its unit is found by reading a real clock beside it. */
 #ifndef FUSEDELTA_TICKS_H
 #define FUSEDELTA_TICKS_H
 
