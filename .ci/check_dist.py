@@ -7,7 +7,7 @@ import tarfile
 import zipfile
 from pathlib import Path
 
-WHEEL_LIMIT = 1_500_000  # bytes
+WHEEL_LIMIT = 1_600_000  # bytes
 IN_WHEEL = re.compile(
     r"fusedelta/(py\.typed|\w+\.(py|pyi|pxd)|_\w+\.[\w.-]+\.(so|pyd))"
     r"|fusedelta-[\w.]+\.dist-info/.+"
