@@ -48,12 +48,13 @@ def test_spiral(capsys):
 
 
 def test_spiral_gradient_flow(capsys):
-    """The text's, roughly: from the 100th of the 1000 steps on, the last bits decide."""
+    """From the 100th of the 1000 steps on the last bits decide: without FMA they end elsewhere."""
     output = printed(capsys, "spiral")
     assert re.findall(r"\((\d+), (\d+)\)", output) == [("2", "16"), ("16", "8"), ("8", "1")]
     _, weights, gradients, ratios = table_after(output, "Layer").T
-    np.testing.assert_allclose(weights, [5.59, 6.68, 6.02], rtol=0.1)
-    np.testing.assert_allclose(gradients, [0.0006, 0.0016, 0.0019], rtol=0.25)
+    near, about = (0.1, 0.25) if fd.show_config()["isa"] == "base" else (0.02, 0.1)
+    np.testing.assert_allclose(weights, [5.59, 6.68, 6.02], rtol=near)
+    np.testing.assert_allclose(gradients, [0.0006, 0.0016, 0.0019], rtol=about)
     np.testing.assert_allclose(ratios, gradients / weights, rtol=1e-3)
 
 
