@@ -88,11 +88,6 @@ def test_without_inputs_nothing_can_be_used(sequential, use, tmp_path, monkeypat
     assert not list(tmp_path.iterdir())
 
 
-def test_a_missing_argument_is_told_by_the_name_of_the_class(sequential):
-    with pytest.raises(TypeError, match=r"^Sequential.__init__\(\) missing .* 'loss'"):
-        sequential([fd.Dense(1)])
-
-
 @pytest.mark.parametrize("first", ["fit", "train_step"])
 def test_inputs_are_taken_from_the_first_data(sequential, first):
     net, known = classifier(sequential, input_shape=None), classifier(sequential)

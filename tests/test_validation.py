@@ -374,3 +374,8 @@ def test_refused_weights_leave_all_as_they_were(sequential):
             net.set_weights(weights)
         for weight, expected in zip(net.weights, good, strict=True):
             np.testing.assert_array_equal(weight, expected)
+
+
+def test_a_missing_argument_is_told_by_the_name_of_the_class(sequential):
+    with pytest.raises(TypeError, match=r"^Sequential.__init__\(\) missing .* 'loss'"):
+        sequential([fd.Dense(1)])
