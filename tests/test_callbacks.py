@@ -162,7 +162,12 @@ def test_what_callbacks_add_is_kept(sequential):
         ([fd.Callback(), print], r"callbacks\[1\]: expected an instance of fusedelta.Callback"),
         (
             [fd.EarlyStopping],
-            r"callbacks\[0\]: expected an instance of fusedelta.Callback, got <cl",
+            r"callbacks\[0\]: expected an instance of fusedelta.Callback, got the class EarlyStop",
+        ),
+        (
+            type("Mine", (fd.Callback,), {"on_train_batch_end": print})(),
+            r"callbacks\[0\]: expected methods named on_train_begin, .*; got Mine with "
+            "on_train_batch_end, which would never be called",
         ),
     ],
 )

@@ -113,6 +113,15 @@ def test_refused_steps(epsilon, error, rng):
         fd.gradient_check(net, *problem("mean_squared_error", rng), epsilon=epsilon)
 
 
+@pytest.mark.parametrize("function", [fd.gradient_check, fd.gradient_flow, fd.compare])
+def test_something_else_than_a_network(function):
+    with pytest.raises(TypeError, match=r"net: expected a Sequential, got 'net' \(str\)"):
+        function("net", [[1.0]], [1.0])
+    ensemble = fd.Ensemble([fd.Dense(1)], 2, "mean_squared_error", input_shape=(1,))
+    with pytest.raises(TypeError, match=r"net: expected a Sequential, got Ensemble\("):
+        function(ensemble, [[1.0]], [1.0])
+
+
 def test_infinite_losses_are_refused(sequential):
     net = sequential([fd.Dense(1)], "mean_squared_error", input_shape=(1,), dtype="float64")
     net.set_weights([[[1e200]], [0]])

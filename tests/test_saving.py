@@ -280,11 +280,38 @@ def test_archives_of_something_else_are_refused(tmp_path):
         archive.writestr("readme.txt", "hello")
     with pytest.raises(ValueError, match="not a readable fusedelta model"):
         fd.load(path)
+    np.savez(path, W=np.ones(3))
+    for load in (fd.load, fd.Ensemble.load):
+        with pytest.raises(ValueError, match="its header is not that of a model"):
+            load(path)
+
+
+def test_what_a_header_lacks_is_named(path):
+    net = build(fd.Sequential)
+    header = saving._describe(net)
+    del header["layers"]
+    saving._FORMATS[path.suffix][0](path, json.dumps(header), saving._arrays(net))
+    with pytest.raises(ValueError, match="not a readable fusedelta model: there is no 'layers' in"):
+        fd.load(path)
 
 
 def test_non_finite_weights_are_refused(path):
     net = build(fd.Sequential)
-    net.weights[0][0, 0] = np.nan
-    net.save(path)
+    header = {**saving._describe(net), "metadata": {}}
+    arrays = {**saving._arrays(net), "layers.0.W": np.full((3, 5), np.nan, np.float32)}
+    saving._FORMATS[path.suffix][0](path, json.dumps(header), arrays)
     with pytest.raises(ValueError, match=r"weights\[0\]: expected finite numbers, got nan"):
         fd.load(path)
+
+
+@pytest.mark.parametrize("what", ["weights", "velocity"])
+def test_what_could_not_be_loaded_is_not_saved(path, what):
+    net = build(fd.Sequential, optimizer=fd.SGD(0.1, momentum=0.9))
+    net.save(path)
+    old = path.read_bytes()
+    block = net.weights[0] if what == "weights" else net._engine.moments["velocity"]
+    block[...] = np.inf
+    name = {"weights": "layers.0.W", "velocity": "optimizer.velocity.layers.0.W"}[what]
+    with pytest.raises(ValueError, match=f"save: expected finite values, .* ones in {name}"):
+        net.save(path)
+    assert path.read_bytes() == old

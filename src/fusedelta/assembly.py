@@ -11,7 +11,16 @@ from weakref import WeakSet
 
 import numpy as np
 
-from fusedelta import losses, optimizers, parameters, profiling, rates, threads, validation
+from fusedelta import (
+    losses,
+    optimizers,
+    parameters,
+    profiling,
+    rates,
+    threads,
+    validation,
+    weighting,
+)
 from fusedelta.divergence import Guard
 from fusedelta.engine import NOT_BUILT, Engine, Unbuilt
 from fusedelta.history import History
@@ -138,7 +147,13 @@ class Assembly:
 
     @shuffle_state.setter
     def shuffle_state(self, state: dict[str, Any]) -> None:
-        self._rng_shuffle.bit_generator.state = state
+        try:
+            self._rng_shuffle.bit_generator.state = state
+        except (TypeError, ValueError, KeyError) as error:
+            raise ValueError(
+                f"shuffle_state: expected a state of this kind of generator, got "
+                f"{validation.shown(state)}: {error}"
+            ) from None
 
     @property
     def history(self) -> History | None:
@@ -315,7 +330,14 @@ class Assembly:
         Returns
         -------
         copy : Sequential
+
+        Raises
+        ------
+        TypeError, ValueError
+            If it is no network, or has not been built yet.
         """
+        if not isinstance(net, Assembly):
+            raise TypeError(f"net: expected a Sequential, got {validation.shown(net)}")
         copy = cls(
             net.layers,
             net.loss,
@@ -368,12 +390,13 @@ class Assembly:
         self._prepare = self._preparation(None)
         self._engine: Any = Unbuilt(self._build_for)
 
-    def _build_for(self, X: Any, y: Any) -> tuple[Engine, np.ndarray, np.ndarray]:
+    def _build_for(self, X: Any, y: Any, sample_weight: Any) -> tuple[Engine, tuple[Any, ...]]:
         """Engine and ready arrays; a network without inputs gets as many as X has features."""
         X, y = self._prepare.pair(X, y)
+        weights = weighting.combine(self._prepare, y, sample_weight)
         if not self._rows:
             self._build(X.shape[1])
-        return self._engine, X, y
+        return self._engine, (X, y, weights)
 
     def _build(self, n_inputs: int) -> None:
         """Draw starting weights for that many inputs, and make the engine."""

@@ -212,6 +212,12 @@ def listed(callbacks: Any) -> list[Callback]:
                 f"callbacks[{i}]: expected an instance of fusedelta.Callback, "
                 f"got {validation.shown(callback)}"
             )
+        unknown = [name for name in dir(callback) if name.startswith("on_") and name not in MOMENTS]
+        if unknown:
+            raise TypeError(
+                f"callbacks[{i}]: expected methods named {', '.join(MOMENTS)}; got "
+                f"{type(callback).__name__} with {unknown[0]}, which would never be called"
+            )
     return found
 
 

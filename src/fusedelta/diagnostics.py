@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
 from fusedelta import parameters, text, validation
 from fusedelta._frozen import frozen
+from fusedelta.assembly import Assembly
 from fusedelta.rows import Compiler
 
 if TYPE_CHECKING:
@@ -208,7 +209,7 @@ def gradient_check(
     them.
     """
     epsilon = validation.number("epsilon", epsilon, above=0)
-    copy = type(net).like(net, dtype="float64")
+    copy = _checked(net).like(net, dtype="float64")
     X, y = copy.prepare(X, y)
     loss, gradients = copy.gradients(X, y)
     if not np.isfinite(loss):
@@ -224,6 +225,13 @@ def gradient_check(
             CheckedBlock(name, weights.shape, _norm(gradient), difference, int((~smooth).sum()))
         )
     return GradientCheck(rows, epsilon)
+
+
+def _checked(net: Any) -> type[Sequential]:
+    """The class of a network."""
+    if not isinstance(net, Assembly):
+        raise TypeError(f"net: expected a Sequential, got {validation.shown(net)}")
+    return cast("type[Sequential]", type(net))
 
 
 class _Slopes(NamedTuple):
@@ -337,6 +345,7 @@ def gradient_flow(net: Sequential, X: ArrayLike, y: ArrayLike) -> GradientFlow:
     TypeError, ValueError
         If the data are wrong, or the network has not been built yet.
     """
+    _checked(net)
     loss, gradients = net.gradients(X, y)
     rows: list[LayerFlow] = []
     for W, dW in zip(net.trainable_weights, gradients, strict=True):

@@ -126,7 +126,8 @@ class Unbuilt:
     Parameters
     ----------
     build : callable
-        ``build(X, y)`` makes the network's engine for X, and returns it with ready arrays.
+        ``build(X, y, sample_weight)`` makes the network's engine for X, and returns it with these,
+        ready.
     """
 
     moments: ClassVar[dict[str, np.ndarray]] = {}
@@ -135,13 +136,13 @@ class Unbuilt:
     dropout_key: int
     dropout_step = 0
 
-    def __init__(self, build: Callable[[Any, Any], tuple[Engine, np.ndarray, np.ndarray]]) -> None:
+    def __init__(self, build: Callable[[Any, Any, Any], tuple[Engine, tuple[Any, ...]]]) -> None:
         self._build = build
 
     def step(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Build the network with as many inputs as X has features, and take the step."""
-        engine, X, y = self._build(X, y)
-        return engine.step(X, y, sample_weight)
+        engine, ready = self._build(X, y, sample_weight)
+        return engine.step(*ready)
 
     def retune(self, optimizer: Optimizer) -> None:
         """Nothing: the network's engine will be made with it."""

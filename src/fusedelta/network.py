@@ -11,6 +11,7 @@ import numpy as np
 from fusedelta import parameters, profiling, progress, validation, weighting
 from fusedelta._net import Net
 from fusedelta.assembly import Assembly
+from fusedelta.callbacks import listed
 from fusedelta.diagnostics import Summary, summarize
 from fusedelta.engine import Engine
 from fusedelta.history import History
@@ -95,8 +96,8 @@ class Sequential(Assembly):
         Parameters
         ----------
         X : array_like of shape (m, k), or iterable of batches (X, y) or (X, y, sample_weight)
-            Also larger than memory: `fusedelta.sources` tells how data on disk and generators are
-            read.
+            Real numbers of any type, such as a DataFrame's; also larger than memory:
+            `fusedelta.sources` tells how data on disk and generators are read.
         y : array_like of shape (m, n), (m,) where n is 1, or (m,) integer labels
             Labels are for ``sparse_categorical_crossentropy``. Not with batches.
         epochs : int, default 1
@@ -158,6 +159,7 @@ class Sequential(Assembly):
         verbose = validation.choice("verbose", verbose, (0, 1, 2))
         batch_size = None if batch_size is None else validation.integer("batch_size", batch_size)
         profile = validation.boolean("profile", profile)
+        callbacks = listed(callbacks)
         order = (epochs, batch_size, shuffle, validation_split)
         given = Given(X, y, *order, validation_data, sample_weight, class_weight, steps_per_epoch)
         with self._only_fit(), self._profiled(profile):
@@ -172,7 +174,10 @@ class Sequential(Assembly):
     @contextmanager
     def _only_fit(self) -> Iterator[None]:
         if not self._fitting.acquire(blocking=False):
-            raise RuntimeError("fit: this network is already being fitted in another thread")
+            raise RuntimeError(
+                "fit: this network is already being fitted in another thread, or by the fit whose "
+                "callback calls this one"
+            )
         try:
             yield
         finally:
@@ -219,7 +224,8 @@ class Sequential(Assembly):
         Returns
         -------
         loss : float
-            Before the update.
+            Before the update, which is made even if this is nan or infinite: only `fit` looks
+            after that.
         """
         return self._engine.step(X, y, sample_weight)
 
@@ -395,7 +401,7 @@ class Sequential(Assembly):
         ------
         TypeError, ValueError
             If the ending is another, the metadata are not JSON's, the learning rate is a function,
-            or the network is not built.
+            a weight is nan or infinite, or the network is not built.
         ImportError
             If the name ends in ``.safetensors`` and the package is not installed.
         OSError

@@ -97,6 +97,9 @@ def _arrays(net: Sequential) -> dict[str, np.ndarray]:
     for prefix, pieces in groups:
         names = _array_names(net._rows, prefix, with_state=not prefix)
         arrays.update(zip(names, pieces, strict=True))
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise ValueError(f"save: expected finite values, got nan or infinite ones in {name}")
     return arrays
 
 
@@ -136,11 +139,15 @@ def _reading(path: str | os.PathLike[str]) -> Iterator[tuple[Any, dict[str, np.n
     _, read = _file_format(path)
     try:
         header, arrays = read(Path(path))
-        yield json.loads(header), arrays
+        header = json.loads(header)
+        if not isinstance(header, dict) or header.get("format") != FORMAT:
+            raise ValueError("its header is not that of a model")
+        yield header, arrays
     except (OSError, ImportError):
         raise
     except Exception as error:  # whatever damaged bytes make the readers say
-        raise ValueError(f"{os.fspath(path)}: not a readable fusedelta model: {error}") from error
+        reason = f"there is no {error} in it" if isinstance(error, KeyError) else error
+        raise ValueError(f"{os.fspath(path)}: not a readable fusedelta model: {reason}") from error
 
 
 def check_path(path: str | os.PathLike[str]) -> None:
@@ -184,8 +191,6 @@ def _describe(net: Sequential) -> dict[str, Any]:
 
 
 def _rebuild(header: dict[str, Any], arrays: dict[str, np.ndarray], cls: type[Net]) -> Net:
-    if not isinstance(header, dict) or header.get("format") != FORMAT:
-        raise ValueError("its header is not that of a model")
     if header["version"] != VERSION:
         raise ValueError(f"it has format version {header['version']}; expected {VERSION}")
     if "members" in header:
@@ -291,7 +296,7 @@ def _read_npz(path: Path) -> tuple[str, dict[str, np.ndarray]]:
         file.seek(0)
         with np.load(file, allow_pickle=False) as archive:
             arrays = dict(archive)
-    return str(arrays.pop("header")), arrays
+    return str(arrays.pop("header", "null")), arrays
 
 
 def _write_safetensors(path: Path, header: str, arrays: dict[str, np.ndarray]) -> None:
