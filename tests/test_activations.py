@@ -219,6 +219,7 @@ def test_threads_and_instruction_sets_do_not_change_a_bit(dtype, kind, rng):
 
 def test_names_and_objects():
     assert activations.resolve("swish") == ("silu", 0.0)
+    assert activations.resolve(None) == ("linear", 0.0)
     assert activations.resolve("elu") == activations.resolve(fd.ELU()) == ("elu", 1.0)
     assert activations.resolve(fd.ELU(0.5)) == ("elu", 0.5)
     assert activations.resolve("gelu") == activations.resolve(fd.GELU()) == ("gelu", 0.0)

@@ -88,8 +88,12 @@ def test_dense_is_a_value():
         (lambda: fd.Dense(True), TypeError, r"units: .* got True \(bool\)"),
         (lambda: fd.Dense("3"), TypeError, r"units: .* got '3' \(str\)"),
         (lambda: fd.Dense(3, "rely"), ValueError, "activation: .*'relu', .* got 'rely'"),
-        (lambda: fd.Dense(3, None), TypeError, r"activation: .* got None \(NoneType\)"),
-        (lambda: fd.Dense(3, fd.LeakyReLU), TypeError, "activation: expected one of"),
+        (lambda: fd.Dense(3, []), TypeError, r"activation: .* got \[\] \(list\)"),
+        (
+            lambda: fd.Dense(3, fd.LeakyReLU),
+            TypeError,
+            r"activation: .*, or an object such as LeakyReLU\(0.1\); got the class LeakyReLU",
+        ),
         (
             lambda: fd.Dense(3, kernel_initializer="he"),
             ValueError,

@@ -149,10 +149,18 @@ def test_cross_entropies_pair_with_their_own_output(sequential, loss):
             sequential([fd.Dense(2, activation)], loss)
 
 
-@pytest.mark.parametrize(("loss", "error"), [("mse", ValueError), (None, TypeError)])
+@pytest.mark.parametrize(("loss", "error"), [("msd", ValueError), (None, TypeError)])
 def test_unknown_losses_are_refused(sequential, loss, error):
-    with pytest.raises(error, match=r"loss: expected one of 'half_sum_squared_error', .*; got"):
+    expected = r"loss: expected one of 'half_sum_squared_error', .*, an instance such as Huber"
+    with pytest.raises(error, match=expected):
         sequential([fd.Dense(1)], loss)
+
+
+@pytest.mark.parametrize(
+    ("short", "name"), [("mse", "mean_squared_error"), ("mae", "mean_absolute_error")]
+)
+def test_short_names_as_in_keras(sequential, short, name):
+    assert sequential([fd.Dense(1)], short).loss == name
 
 
 def test_the_list_of_losses():

@@ -98,6 +98,9 @@ def test_other_refusals():
 def test_name_stands_for_the_defaults(sequential, name):
     net = sequential([fd.Dense(1)], "mean_squared_error", name)
     assert net.optimizer == BY_NAME[name]()
+    assert sequential([fd.Dense(1)], "mean_squared_error", BY_NAME[name].__name__).optimizer == (
+        BY_NAME[name]()
+    )
 
 
 @pytest.mark.parametrize(
@@ -105,7 +108,7 @@ def test_name_stands_for_the_defaults(sequential, name):
     [
         ("adamant", ValueError, "optimizer: expected one of 'sgd', 'adam', .*; got 'adamant'"),
         (0.1, TypeError, r"optimizer: expected one of 'sgd', 'adam', .*; got 0.1 \(float\)"),
-        (fd.SGD, TypeError, "optimizer: expected one of 'sgd', 'adam', "),
+        (fd.SGD, TypeError, "optimizer: .* or an instance such as .*; got the class SGD"),
         (Optimizer(), TypeError, "optimizer: expected one of 'sgd', 'adam', .*; got Optimizer"),
     ],
 )

@@ -30,6 +30,15 @@ def batches(size=50):
     return [(X[i : i + size], LABELS[i : i + size]) for i in range(0, 230, size)]
 
 
+class Table:
+    """As a DataFrame: it has a shape, and going through it gives the names of its columns."""
+
+    shape = X.shape
+
+    def __iter__(self):
+        return iter("abc")
+
+
 class Store:
     """As a data set of h5py: rows by slices, never as a whole."""
 
@@ -154,6 +163,7 @@ def test_an_epoch_without_batches(sequential):
     [
         (X, {}, TypeError, "y: expected real numbers, got None .*; X alone would"),
         (3, {}, TypeError, "y: expected real numbers, got None .*; X alone would"),
+        (Table(), {}, TypeError, "y: expected real numbers, got None .*; X alone would"),
         ([], {}, ValueError, r"X: expected at least one batch \(X, y\), got none"),
         ([X], {}, TypeError, r"X: expected batches that are tuples .* as batch 1"),
         ([(X, LABELS, None, X)], {}, TypeError, r"X: expected batches that are tuples \(X, y\)"),

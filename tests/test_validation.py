@@ -92,6 +92,14 @@ def test_refused_arguments_of_fit(sequential, arguments, error, message):
 
 # ----------------------------------------------------------------------------------------- inputs
 
+
+class Sparse:
+    """NumPy knows no better than to take one as an object."""
+
+    def toarray(self):
+        return X
+
+
 REFUSED_X = [
     (X[0], ValueError, r"X: expected shape \(samples, 3\), got \(3,\)"),
     (X[:, :2], ValueError, r"X: expected shape \(samples, 3\), got \(4, 2\)"),
@@ -101,7 +109,11 @@ REFUSED_X = [
     (spoiled(X, (0, 2), -np.inf), ValueError, "X: expected finite .* got -inf at row 0, column 2"),
     (X + 0j, TypeError, "X: expected real numbers, got dtype complex128"),
     (X.astype(str), TypeError, "X: expected real numbers, got dtype <U"),
-    (X.astype(object), TypeError, "X: expected real numbers, got dtype object"),
+    (np.where(X == 7, None, X), TypeError, r"X: .* got None \(NoneType\) at row 2, column 1"),
+    (np.where(X == 2, "2", X.astype(object)), TypeError, r"X: .* got '2' \(str\) at row 0, col"),
+    (np.array([[10**400, 1, 2]]), ValueError, "X: expected numbers within the range of float64"),
+    (np.ma.masked_equal(X, 4), ValueError, "X: expected numbers in all places, got masked ones"),
+    (Sparse(), TypeError, "X: expected real numbers, .* its toarray\\(\\) gives them"),
     (X.astype("M8[s]"), TypeError, "X: expected real numbers, got dtype datetime64"),
     ([[1, 2, 3], [4, 5]], ValueError, "X: expected a rectangular array of numbers"),
     (None, TypeError, r"X: expected real numbers, got None \(NoneType\)"),
@@ -144,6 +156,15 @@ def test_refused_single_samples(sequential, bad, error, message):
         build(sequential).predict_one(bad)
 
 
+@pytest.mark.parametrize("state", [None, {}, {"bit_generator": "PCG64"}])
+def test_a_wrong_state_of_the_shuffles(sequential, state):
+    net = build(sequential)
+    before = net.shuffle_state
+    with pytest.raises(ValueError, match="shuffle_state: expected a state of this kind"):
+        net.shuffle_state = state
+    assert net.shuffle_state == before
+
+
 def test_first_data_need_a_feature(sequential):
     net = build(sequential, input_shape=None)
     with pytest.raises(ValueError, match=r"X: expected shape \(samples, features\), got \(4, 0\)"):
@@ -155,8 +176,22 @@ def test_refused_first_data_leave_the_network_unbuilt(sequential):
     with pytest.raises(ValueError, match="X: expected finite numbers"):
         net.fit(spoiled(np.ones((4, 5)), (0, 0), np.nan), Y["mean_squared_error"])
     assert net.input_shape is None
+    with pytest.raises(TypeError, match="callbacks: expected a list of callbacks"):
+        net.fit(np.ones((4, 5)), Y["mean_squared_error"], callbacks=3)
+    with pytest.raises(ValueError, match="sample_weight: expected one weight a sample"):
+        net.train_step(np.ones((4, 5)), Y["mean_squared_error"], sample_weight=[1])
+    assert net.input_shape is None
     net.fit(X, Y["mean_squared_error"], verbose=0)
     assert net.input_shape == (3,)
+
+
+def test_masks_of_ready_arrays_are_seen_too(sequential):
+    net = build(sequential)
+    ready = np.ma.masked_equal(X.astype(np.float32), 4)
+    with pytest.raises(ValueError, match="X: expected numbers in all places, got masked ones"):
+        net.predict(ready)
+    with pytest.raises(ValueError, match="x: expected numbers in all places, got masked ones"):
+        net.predict_one(ready[1])
 
 
 # ---------------------------------------------------------------------------------------- targets
@@ -188,7 +223,8 @@ REFUSED_Y = {
         ([0, 1, 0, 0.5], ValueError, "y: expected integer labels 0 to 1, got 0.5 at row 3"),
         ([0, np.nan, 0, 1], ValueError, "y: expected integer labels 0 to 1, got nan at row 1"),
         (np.eye(2)[[0, 1, 1, 0]], ValueError, r"y: .* got \(4, 2\); for one-hot targets use loss"),
-        (["a", "b", "a", "b"], TypeError, "y: expected real numbers, got dtype <U1"),
+        (["a", "b", "a", "b"], TypeError, "y: expected real numbers, got dtype <U1; numpy.unique"),
+        (np.array(["a", None] * 2), TypeError, r"y: .* got 'a' \(str\) at row 0; numpy.unique"),
         ([0, 1, 1], ValueError, "y: expected as many targets as X has samples, 4, got 3"),
     ],
 }
@@ -250,20 +286,21 @@ def test_equal_labels_in_any_form(sequential, labels):
     assert net.evaluate(X, labels) == net.evaluate(X, np.array([0, 1, 1, 0]))
 
 
-@pytest.mark.parametrize(
-    "data",
-    [
-        X.tolist(),
-        X.astype(np.int16),
-        X.astype(np.float32),
-        X.astype(">f8"),
-        np.asfortranarray(X),
-        np.repeat(X, 2, axis=1)[:, ::2],
-        X[::-1].copy()[::-1],
-        np.frombuffer(b"x" + X.tobytes(), np.uint8)[1:].view(float).reshape(4, 3),
-    ],
-    ids=["list", "int", "float32", "big-endian", "fortran", "strided", "reversed", "unaligned"],
-)
+IN_ANY_FORM = {
+    "list": X.tolist(),
+    "int": X.astype(np.int16),
+    "float32": X.astype(np.float32),
+    "big-endian": X.astype(">f8"),
+    "object": X.astype(object),
+    "unmasked": np.ma.masked_equal(X, 99),
+    "fortran": np.asfortranarray(X),
+    "strided": np.repeat(X, 2, axis=1)[:, ::2],
+    "reversed": X[::-1].copy()[::-1],
+    "unaligned": np.frombuffer(b"x" + X.tobytes(), np.uint8)[1:].view(float).reshape(4, 3),
+}
+
+
+@pytest.mark.parametrize("data", IN_ANY_FORM.values(), ids=IN_ANY_FORM)
 def test_equal_inputs_in_any_form(sequential, dtype, data):
     net = build(sequential, dtype=dtype)
     np.testing.assert_array_equal(net.predict(data), net.predict(X))

@@ -390,7 +390,7 @@ cdef class Net:
     # ---- the user's arrays --------------------------------------------------------------------------------------
 
     cdef inline bint of_dtype(self, object array, int ndim):
-        return (np.PyArray_Check(array) and np.PyArray_TYPE(array) == self.typenum
+        return (np.PyArray_CheckExact(array) and np.PyArray_TYPE(array) == self.typenum
                 and np.PyArray_NDIM(array) == ndim and np.PyArray_ISCARRAY_RO(array))
 
     cdef inline bint within(self, object array, double low, double high):
@@ -409,7 +409,7 @@ cdef class Net:
         cdef int64_t *labels
         cdef ptrdiff_t i
         if self.program.sparse:
-            if not (np.PyArray_Check(y) and np.PyArray_TYPE(y) == np.NPY_INT64 and np.PyArray_NDIM(y) == 1
+            if not (np.PyArray_CheckExact(y) and np.PyArray_TYPE(y) == np.NPY_INT64 and np.PyArray_NDIM(y) == 1
                     and np.PyArray_ISCARRAY_RO(y) and np.PyArray_DIM(y, 0) == m):
                 return False
             labels = <int64_t *> np.PyArray_DATA(y)

@@ -5,7 +5,7 @@ With z the logits of a layer:
 ================  ==================================================  ===========================
 name              formula                                             derivative at a corner
 ================  ==================================================  ===========================
-``linear``        z
+``linear``        z; None is another name for it
 ``sigmoid``       1 / (1 + exp(-z))
 ``tanh``          tanh(z)
 ``relu``          max(z, 0)                                           0 at z = 0
@@ -77,7 +77,7 @@ ACTIVATIONS = (
 )
 
 #: Other names for some of them.
-ALIASES = {"swish": "silu"}
+ALIASES: dict[str | None, str] = {"swish": "silu", None: "linear"}
 
 
 @frozen
@@ -180,7 +180,7 @@ class GELU:
 
 
 #: What a layer takes as its activation.
-Activation = str | LeakyReLU | ELU | GELU
+Activation = str | LeakyReLU | ELU | GELU | None
 
 
 def resolve(activation: Activation) -> tuple[str, float]:
@@ -188,8 +188,9 @@ def resolve(activation: Activation) -> tuple[str, float]:
 
     Parameters
     ----------
-    activation : str, LeakyReLU, ELU or GELU
-        One of `ACTIVATIONS` or ``"swish"``, with Keras's defaults, or an object with parameters.
+    activation : str, LeakyReLU, ELU, GELU or None
+        One of `ACTIVATIONS` or ``"swish"``, with Keras's defaults, or an object with parameters;
+        None is linear.
 
     Returns
     -------
@@ -202,7 +203,7 @@ def resolve(activation: Activation) -> tuple[str, float]:
     TypeError, ValueError
         If it is neither a string nor one of the objects, or not a known name.
     """
-    if isinstance(activation, str):
+    if isinstance(activation, str | None):
         activation = ALIASES.get(activation, activation)
     if activation == "leaky_relu":
         activation = LeakyReLU()
@@ -214,4 +215,5 @@ def resolve(activation: Activation) -> tuple[str, float]:
         return "elu", activation.alpha
     if isinstance(activation, GELU):
         return "gelu_tanh" if activation.approximate else "gelu", 0.0
-    return validation.choice("activation", activation, ACTIVATIONS), 0.0
+    instead = ", or an object such as LeakyReLU(0.1)"
+    return validation.choice("activation", activation, ACTIVATIONS, instead), 0.0

@@ -232,7 +232,8 @@ def resolve(argument: str, initializer: str | Initializer) -> Initializer:
     """
     if isinstance(initializer, Initializer):
         return initializer
-    return INITIALIZERS[validation.choice(argument, initializer, INITIALIZERS)]()
+    instead = ", or an instance such as HeNormal()"
+    return INITIALIZERS[validation.choice(argument, initializer, INITIALIZERS, instead)]()
 
 
 #: What suits an activation, where it is not Glorot's.

@@ -62,7 +62,7 @@ class Dense(Layer):
     ----------
     units : int
         Number of outputs n, at least 1.
-    activation : str, LeakyReLU, ELU or GELU, default "linear"
+    activation : str, LeakyReLU, ELU, GELU or None, default "linear"
         ``"linear"``, ``"sigmoid"``, ``"tanh"``, ``"relu"``, ``"leaky_relu"``, ``"elu"``,
         ``"selu"``, ``"gelu"``, ``"gelu_tanh"``, ``"silu"`` or ``"swish"``, ``"mish"``,
         ``"softplus"``, ``"exponential"``, ``"hard_sigmoid"``, ``"hard_tanh"``, ``"softmax"``

@@ -22,6 +22,8 @@ categorical_focal_crossentropy   sum alpha (1 - a)^gamma y (logsumexp(z) - z)   
 kl_divergence                    sum y (log(y) + logsumexp(z) - z)                      m
 ===============================  =====================================================  ==========
 
+``mse`` and ``mae`` are short for the second and the third, as in Keras.
+
 Values are means over samples and outputs (mn), or sums over the outputs and means over the samples
 (m), as in Keras; ``half_sum_squared_error`` is the plain sum of many texts. Where a loss has a
 corner, the gradient is 0 there (the hinges': that of the flat side).
@@ -387,6 +389,9 @@ LOSSES: dict[str, Loss] = {
     )
 }
 
+#: Keras's short names.
+SHORT = {"mse": "mean_squared_error", "mae": "mean_absolute_error"}
+
 
 def resolve(given: Any, output: str) -> Loss:
     """The loss that a user names, for an output layer with that activation.
@@ -408,7 +413,9 @@ def resolve(given: Any, output: str) -> Loss:
     if type(given) in NAMES:
         name, instance = NAMES[type(given)], given
     else:
-        name = validation.choice("loss", given, LOSSES)
+        given = SHORT.get(given, given) if isinstance(given, str) else given
+        instead = ", an instance such as Huber(0.5), or a function"
+        name = validation.choice("loss", given, LOSSES, instead)
         instance = CLASSES[name]() if name in CLASSES else None
     loss = LOSSES[name]
     if output not in loss.outputs:

@@ -136,7 +136,8 @@ def predict_in_chunks(
 
 def _open_batches(net: Sequential, given: Given, part: float) -> Data:
     batches, steps = given.X, given.steps_per_epoch
-    if isinstance(batches, np.ndarray | str | bytes | dict) or not isinstance(batches, Iterable):
+    is_data = isinstance(batches, str | bytes | dict) or hasattr(batches, "shape")
+    if is_data or not isinstance(batches, Iterable):
         raise TypeError(
             "y: expected real numbers, got None (NoneType); X alone would have to be batches (X, y)"
         )

@@ -12,7 +12,7 @@
 `Lion`      All steps of one size, half the memory of Adam: with large batches and decay.
 ==========  =====================================================================================
 
-A network takes an optimiser or its name in small letters, which stands for its defaults:
+A network takes an optimiser or its name, which stands for its defaults:
 
 >>> import fusedelta as fd
 >>> net = fd.Sequential([fd.Dense(1)], "mean_squared_error", fd.AdamW(0.01), input_shape=(2,))
@@ -66,7 +66,7 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {
 
 
 def resolve(optimizer: str | Optimizer) -> Optimizer:
-    """An optimiser from an instance, or from its name (``"sgd"``, ``"adam"``: with its defaults).
+    """An optimiser from an instance, or from its name (with its defaults) in any case of letters.
 
     Raises
     ------
@@ -75,4 +75,6 @@ def resolve(optimizer: str | Optimizer) -> Optimizer:
     """
     if isinstance(optimizer, Optimizer) and type(optimizer) in OPTIMIZERS.values():
         return optimizer
-    return OPTIMIZERS[validation.choice("optimizer", optimizer, OPTIMIZERS)]()
+    name = optimizer.lower() if isinstance(optimizer, str) else optimizer
+    instead = ", or an instance such as Adam(0.01)"
+    return OPTIMIZERS[validation.choice("optimizer", name, OPTIMIZERS, instead)]()

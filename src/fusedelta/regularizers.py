@@ -194,7 +194,8 @@ def resolve(name: str, regularizer: Any) -> Regularizer | None:
     """
     if regularizer is None or isinstance(regularizer, Regularizer):
         return regularizer
-    return REGULARIZERS[validation.choice(name, regularizer, REGULARIZERS)]()
+    instead = ", or an instance such as L2(0.01)"
+    return REGULARIZERS[validation.choice(name, regularizer, REGULARIZERS, instead)]()
 
 
 def resolve_constraint(name: str, constraint: Any) -> MaxNorm | None:
@@ -207,7 +208,8 @@ def resolve_constraint(name: str, constraint: Any) -> MaxNorm | None:
     """
     if constraint is None or isinstance(constraint, MaxNorm):
         return constraint
-    return CONSTRAINTS[validation.choice(name, constraint, CONSTRAINTS)]()
+    instead = ", or an instance such as MaxNorm(3)"
+    return CONSTRAINTS[validation.choice(name, constraint, CONSTRAINTS, instead)]()
 
 
 def penalty(regularizer: str | Regularizer | None) -> tuple[float, float]:

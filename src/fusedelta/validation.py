@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from fusedelta import targets
 from fusedelta._frozen import frozen
+from fusedelta.targets import place
 
 if TYPE_CHECKING:
     from fusedelta.losses import Loss
@@ -38,11 +40,11 @@ __all__ = [
 
 DTYPES = ("float32", "float64")
 
+#: What to do with names of classes.
+NUMBERED = "; numpy.unique(y, return_inverse=True) gives classes and their numbers"
+
 #: So many values are looked at together.
 CHUNK = 1 << 16
-
-#: How far from 1 the sum of a row of class probabilities may be.
-SUM_TOLERANCE = 1e-3
 
 
 # ------------------------------------------------------------------------------------ single values
@@ -55,7 +57,9 @@ def shown(value: Any) -> str:
     """A value as an error message shows it: short, with its type."""
     if isinstance(value, np.ndarray):
         return f"an array of shape {value.shape} and dtype {value.dtype}"
-    text = repr(value)
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    text = " ".join(repr(value).split())
     text = text if len(text) <= 60 else text[:57] + "..."
     return f"{text} ({type(value).__name__})"
 
@@ -126,14 +130,17 @@ def boolean(name: str, value: Any) -> bool:
     return bool(value)
 
 
-def choice(name: str, value: Any, choices: Iterable[Any]) -> Any:
-    """`value`, if it is one of the choices."""
+def choice(name: str, value: Any, choices: Iterable[Any], otherwise: str = "") -> Any:
+    """`value`, if it is one of the choices.
+
+    `otherwise` is what the caller would have taken too, for the message.
+    """
     choices = list(choices)
-    listed = ", ".join(map(repr, choices))
+    expected = f"one of {', '.join(map(repr, choices))}" if len(choices) > 1 else repr(choices[0])
     if not isinstance(value, type(choices[0])):
-        raise TypeError(f"{name}: expected one of {listed}; got {shown(value)}")
+        raise TypeError(f"{name}: expected {expected}{otherwise}; got {shown(value)}")
     if value not in choices:
-        raise ValueError(f"{name}: expected one of {listed}; got {value!r}")
+        raise ValueError(f"{name}: expected {expected}{otherwise}; got {value!r}")
     return value
 
 
@@ -326,20 +333,20 @@ class Prepare:
 
     def targets(self, y: Any, m: int) -> np.ndarray:
         """The y of m samples, checked and converted."""
-        array = _numbers("y", y)
+        array = _numbers("y", y, NUMBERED if self.loss.is_classification else "")
         if array.ndim and len(array) != m:
             raise ValueError(f"y: expected as many targets as X has samples, {m}, got {len(array)}")
         if self.loss.targets == "labels":
-            return _labels(array, m, self.n_outputs)
+            return targets.labels(array, m, self.n_outputs)
         array = _ready("y", self._columns(array, m), self.dtype)
         if self.loss.targets == "probabilities":
-            _check_probabilities(array)
+            targets.check_probabilities(array)
         elif self.loss.targets == "distributions":
-            _check_distributions(array)
+            targets.check_distributions(array)
         elif self.loss.targets == "counts":
-            _check_not_negative(array)
+            targets.check_not_negative(array)
         elif self.loss.targets == "signs":
-            return _signs(array)
+            return targets.signs(array)
         return array
 
     def _columns(self, array: np.ndarray, m: int) -> np.ndarray:
@@ -354,16 +361,34 @@ class Prepare:
         raise ValueError(f"y: expected shape ({m}, {self.n_outputs}), got {array.shape}{hint}")
 
 
-def _numbers(name: str, data: Any) -> np.ndarray:
+def _numbers(name: str, data: Any, hint: str = "") -> np.ndarray:
     """Anything array-like as an array of real numbers."""
+    if hasattr(data, "filled") and np.ma.is_masked(data):
+        raise ValueError(f"{name}: expected numbers in all places, got masked ones")
     try:
         array = np.asarray(data)
     except ValueError as error:
         raise ValueError(f"{name}: expected a rectangular array of numbers: {error}") from None
+    if array.dtype.kind == "O" and array.ndim:
+        return _of_objects(name, array, hint)
     if array.dtype.kind not in "fiub":
         given = f"dtype {array.dtype}" if array.ndim else shown(data)
-        raise TypeError(f"{name}: expected real numbers, got {given}")
+        hint = "; its toarray() gives them" if hasattr(data, "toarray") else hint
+        raise TypeError(f"{name}: expected real numbers, got {given}{hint}")
     return array
+
+
+def _of_objects(name: str, array: np.ndarray, hint: str) -> np.ndarray:
+    """Python's numbers, as those of a table whose columns are of several types, as float64."""
+    for at, value in np.ndenumerate(array):
+        if not isinstance(value, Real | np.bool_):
+            raise TypeError(
+                f"{name}: expected real numbers, got {shown(value)} at {place(at)}{hint}"
+            )
+    try:
+        return array.astype(np.float64)
+    except OverflowError:
+        raise ValueError(f"{name}: expected numbers within the range of float64") from None
 
 
 def _ready(
@@ -384,7 +409,7 @@ def _ready(
         finite = np.isfinite(flat[start : start + CHUNK])
         if not finite.all():
             at = np.unravel_index(start + finite.argmin(), ready.shape)
-            raise ValueError(f"{name}: {_not_finite(array[at], dtype)} at {_place(at)}")
+            raise ValueError(f"{name}: {_not_finite(array[at], dtype)} at {place(at)}")
     return ready
 
 
@@ -392,55 +417,3 @@ def _not_finite(value: Any, dtype: np.dtype) -> str:
     if np.isfinite(value):
         return f"expected numbers within the range of {dtype}, got {value}"
     return f"expected finite numbers, got {value}"
-
-
-def _place(at: tuple[Any, ...]) -> str:
-    return ", ".join(f"{axis} {i}" for axis, i in zip(("row", "column"), at, strict=False))
-
-
-def _check_probabilities(y: np.ndarray) -> None:
-    outside = (y < 0) | (y > 1)
-    if outside.any():
-        at = np.unravel_index(outside.argmax(), y.shape)
-        raise ValueError(f"y: expected values in 0 to 1, got {y[at]} at {_place(at)}")
-
-
-def _check_not_negative(y: np.ndarray) -> None:
-    negative = y < 0
-    if negative.any():
-        at = np.unravel_index(negative.argmax(), y.shape)
-        raise ValueError(f"y: expected values >= 0, got {y[at]} at {_place(at)}")
-
-
-def _signs(y: np.ndarray) -> np.ndarray:
-    """Targets -1 and 1 as they are, 0 and 1 as -1 and 1."""
-    least = 0 if (y == 0).any() else -1
-    wrong = (y != 1) & (y != least)
-    if wrong.any():
-        at = np.unravel_index(wrong.argmax(), y.shape)
-        raise ValueError(f"y: expected -1 and 1, or 0 and 1, got {y[at]} at {_place(at)}")
-    return y if least else 2 * y - 1
-
-
-def _check_distributions(y: np.ndarray) -> None:
-    _check_not_negative(y)
-    sums = y.sum(axis=1, dtype=np.float64)
-    off = abs(sums - 1) > SUM_TOLERANCE
-    if off.any():
-        row = off.argmax()
-        raise ValueError(f"y: expected rows that sum to 1, got {sums[row]:.6g} in row {row}")
-
-
-def _labels(array: np.ndarray, m: int, n: int) -> np.ndarray:
-    """Integer labels of shape (m,); (m, 1) is accepted."""
-    if array.shape not in ((m,), (m, 1)):
-        hint = (
-            "; for one-hot targets use loss 'categorical_crossentropy'" if array.ndim == 2 else ""
-        )
-        raise ValueError(f"y: expected labels of shape ({m},), got {array.shape}{hint}")
-    array = array.reshape(m)
-    wrong = ~((array >= 0) & (array < n) & (array == np.floor(array)))
-    if wrong.any():
-        row = wrong.argmax()
-        raise ValueError(f"y: expected integer labels 0 to {n - 1}, got {array[row]} at row {row}")
-    return np.require(array, np.int64, ["C_CONTIGUOUS", "ALIGNED"])
