@@ -236,13 +236,14 @@ class TestErrors:
             ((), "the following arguments are required: command; see fusedelta -h"),
             (("fly",), "argument command: invalid choice: 'fly'"),
             (("demo", "zebra"), "argument name: invalid choice: 'zebra'"),
+            (("demo", "xor", "--seed", -1), "seed: expected an integer >= 0 and below 4294967296"),
             (
                 ("compare", "zebra"),
                 "expected one of xor, spiral, jumping-back, softmax; got 'zebra'",
             ),
             (("compare", "xor", "--layers", "2,1"), "expected either names of demos or --layers"),
             (("compare", "--layers", "2"), "layers: expected inputs and outputs such as 8,4"),
-            (("compare", "--layers", "2,0"), "units: expected an integer >= 1, got 0"),
+            (("compare", "--layers", "2,0"), "argument --layers: expected layer sizes such as 64"),
             (
                 ("compare", "--layers", "2,1", "--batch", 0),
                 "batch: expected an integer >= 1, got 0",
@@ -252,7 +253,7 @@ class TestErrors:
             (("train", path, "--hidden", "8,x"), "expected layer sizes such as 64,32; got '8,x'"),
             (
                 ("train", path, "--drop", "id", "--hidden", "0"),
-                "units: expected an integer >= 1, got 0",
+                "argument --hidden: expected layer sizes such as 64,32; got '0'",
             ),
             (("train", path, "--epochs", "many"), "argument --epochs: invalid int value: 'many'"),
             (("train", path, "--activation", "softmax"), "invalid choice: 'softmax'"),
@@ -276,8 +277,11 @@ class TestErrors:
             (("--epochs", 0), "epochs: expected an integer >= 1, got 0"),
             (("--batch-size", 0), "batch_size: expected an integer >= 1, got 0"),
             (("--seed", -1), "seed: expected an integer >= 0, got -1"),
-            (("--validation", 1), "validation=1.0: expected a fraction of the rows in [0, 1)"),
-            (("--validation", 0.001), "validation=0.001 of 60 rows holds out none"),
+            (
+                ("--validation", 1),
+                "validation_split=1.0: expected a fraction of the rows",
+            ),
+            (("--validation", 0.001), "validation_split=0.001 of 60 rows holds out none"),
             (("--save", "absent/model.npz"), "absent: no such directory"),
             (("--plot", "absent/curve.png"), "absent: no such directory"),
             (

@@ -49,6 +49,10 @@ class TestReading:
             ("a,b\n", "data.csv has a header but no rows"),
             ("1,2\n3,4\n", "the first line holds numbers; expected the columns' names"),
             ("a,,c\n1,2,3\n", "column 2 has no name in the header"),
+            (
+                ",b\n0,2\n",
+                "column 1 has no name in the header; to_csv of pandas writes",
+            ),
             ("a,b,a\n1,2,3\n", "the header names 'a' more than once"),
             ("a,b\n1,2\n3\n", "line 3: 1 fields, but the header names 2 columns"),
             ("a,b\n1,2,3\n", "line 2: 3 fields, but the header names 2 columns"),
@@ -286,5 +290,5 @@ class TestSplit:
             split_rows(self.labels, fraction, seed=0)
 
     def test_fraction_that_holds_out_nothing(self):
-        with pytest.raises(ValueError, match=r"validation=0.1 of 4 rows holds out none"):
+        with pytest.raises(ValueError, match=r"validation_split=0.1 of 4 rows holds out none"):
             split_rows(np.zeros(4), 0.1, seed=0)

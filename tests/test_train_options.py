@@ -49,6 +49,14 @@ def logged(path, name):
         (("--schedule", "cosine"), fd.SGD(fd.CosineDecay(0.05, 12))),
         (("--schedule", "cosine:1000,0.1"), fd.SGD(fd.CosineDecay(0.05, 1000, 0.1))),
         (
+            ("--schedule", "cosine", "--warmup", 5),
+            fd.SGD(fd.CosineDecay(0.0, 7, warmup_target=0.05, warmup_steps=5)),
+        ),
+        (
+            ("--schedule", "cosine:90,0.1", "--warmup", 20, "--lr", 0.5),
+            fd.SGD(fd.CosineDecay(0.0, 90, 0.1, warmup_target=0.5, warmup_steps=20)),
+        ),
+        (
             ("--schedule", "onecycle", "--optimizer", "adam", "--lr", 0.01, "--batch-size", 50),
             fd.Adam(fd.OneCycle(0.01, 9)),
         ),
@@ -111,7 +119,7 @@ DATASETS = {"iris": 3, "breast_cancer": 2, "diabetes": 0}
         ("breast_cancer", ("--loss", "binary_focal_crossentropy"), "binary_focal_crossentropy"),
         ("breast_cancer", ("--loss", "hinge"), "hinge"),
         ("breast_cancer", ("--loss", "squared_hinge"), "squared_hinge"),
-        ("diabetes", ("--loss", "mean_absolute_error"), "mean_absolute_error"),
+        ("diabetes", ("--loss", "mae"), "mean_absolute_error"),
         ("diabetes", ("--loss", "log_cosh"), "log_cosh"),
         ("diabetes", ("--loss", "huber"), "huber"),
         ("diabetes", ("--loss", "huber:0.5"), fd.Huber(0.5)),
@@ -247,6 +255,10 @@ def test_the_plot_shows_the_held_out_rows(train, tmp_path):
             ("--schedule", "invscaling:1,2"),
             "schedule: expected invscaling:POWER, of which none must be there, got 'invscaling:1,2",
         ),
+        (("--warmup", 5), "warmup: expected it with --schedule cosine, got 5 alone"),
+        (("--warmup", 5, "--schedule", "step:3"), "warmup: expected it with schedule 'cosine', "),
+        (("--warmup", -5, "--schedule", "cosine"), "warmup_steps: expected an integer >= 0"),
+        (("--loss", "huber:x"), "one with numbers such as cosine:1000 or huber:0.5; got 'huber:x'"),
         (("--schedule", "cosine", "--epochs", 0), "epochs: expected an integer >= 1, got 0"),
         (
             ("--loss", "hinge"),

@@ -99,7 +99,9 @@ SCHEDULES = {
 }
 
 
-def make_schedule(given: Named, rate: Any, steps: int) -> fd.schedules.Schedule:
+def make_schedule(
+    given: Named, rate: Any, steps: int, warmup: int | None = None
+) -> fd.schedules.Schedule:
     """One of `SCHEDULES`, from a rate on.
 
     Parameters
@@ -108,6 +110,8 @@ def make_schedule(given: Named, rate: Any, steps: int) -> fd.schedules.Schedule:
     rate : float
     steps : int
         Of the whole training: how long a schedule takes that has an end and is not told.
+    warmup : int, optional
+        Steps from 0 up to the rate, before the others.
 
     Raises
     ------
@@ -116,14 +120,19 @@ def make_schedule(given: Named, rate: Any, steps: int) -> fd.schedules.Schedule:
     """
     decay = SCHEDULES[validation.choice("schedule", given.name, SCHEDULES)]
     numbers, most = given.numbers, decay.numbers.count(",") + 1
+    if warmup is not None and decay.make is not fd.CosineDecay:
+        raise ValueError(f"warmup: expected it with schedule 'cosine', got {given.name!r}")
     if not numbers and decay.numbers.startswith("STEPS") and not decay.needed:
-        numbers = (steps,)
+        numbers = (max(1, steps - (warmup or 0)),)
     if not decay.needed <= len(numbers) <= most:
         raise ValueError(
             f"schedule: expected {given.name}:{decay.numbers}, of which {decay.needed or 'none'} "
             f"must be there, got '{given}'"
         )
-    return decay.make(rate, *numbers)
+    if warmup is None:
+        return decay.make(rate, *numbers)
+    make = partial(decay.make, warmup_target=rate, warmup_steps=warmup)
+    return make(0.0, *numbers)
 
 
 # ------------------------------------------------------------------------------------------ losses
@@ -157,6 +166,7 @@ def make_loss(kind: str, given: Named | None, label_smoothing: float | None) -> 
     """
     suitable = LOSSES[kind]
     name, numbers = given or (next(iter(suitable)), ())
+    name = losses.SHORT.get(name, name)
     if name not in suitable:
         listed = ", ".join(map(repr, suitable))
         raise ValueError(f"loss: expected one of {listed} for {kind}; got {name!r}")

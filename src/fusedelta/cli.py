@@ -188,6 +188,12 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
         f"{_schedules()}; without STEPS those of the whole training",
     )
     training.add_argument(
+        "--warmup",
+        type=int,
+        metavar="STEPS",
+        help="with --schedule cosine: steps from 0 up to the learning rate",
+    )
+    training.add_argument(
         "--loss", type=_named, metavar="NAME:A", help=f"one of {_losses()}; or huber:0.5, ..."
     )
     training.add_argument(
@@ -293,14 +299,18 @@ def _named(argument: str) -> choices.Named:
         return choices.parse_named(argument)
     except ValueError:
         raise argparse.ArgumentTypeError(
-            f"expected a name, or one with numbers such as cosine:1000; got {argument!r}"
+            "expected a name, or one with numbers such as cosine:1000 or huber:0.5; "
+            f"got {argument!r}"
         ) from None
 
 
 def _sizes(argument: str) -> list[int]:
     """Parse layer sizes such as ``64,32``."""
     try:
-        return [int(part) for part in argument.split(",")]
+        sizes = [int(part) for part in argument.split(",")]
+        if min(sizes) < 1:
+            raise ValueError
+        return sizes
     except ValueError:
         raise argparse.ArgumentTypeError(
             f"expected layer sizes such as 64,32; got {argument!r}"

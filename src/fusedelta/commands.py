@@ -143,14 +143,16 @@ def _training_table(options: Namespace) -> tuple[Table, str]:
 
 def _build(encoding: Encoding, m: int, options: Namespace) -> TableModel:
     """Make the model that was asked for, to be trained on m rows."""
-    rate, schedule = options.learning_rate, options.schedule
+    rate, schedule, warmup = options.learning_rate, options.schedule, options.warmup
+    epochs, batch = integer("epochs", options.epochs), integer("batch_size", options.batch_size)
     names = ("momentum", "weight_decay", "clipnorm", "clipvalue", "global_clipnorm")
     settings = {name: getattr(options, name) for name in names}
     optimizer = choices.make_optimizer(options.optimizer, learning_rate=rate, **settings)
+    if schedule is None and warmup is not None:
+        raise ValueError(f"warmup: expected it with --schedule cosine, got {warmup} alone")
     if schedule is not None:
-        epochs, batch = integer("epochs", options.epochs), integer("batch_size", options.batch_size)
         steps = -(-m // batch) * epochs
-        rate = choices.make_schedule(schedule, optimizer.learning_rate, steps)
+        rate = choices.make_schedule(schedule, optimizer.learning_rate, steps, warmup)
         optimizer = replace(optimizer, learning_rate=rate)
     regularizer = choices.make_regularizer(options.l1, options.l2)
     hidden = choices.hidden_layers(

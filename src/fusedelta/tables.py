@@ -242,7 +242,9 @@ def _check_header(fields: list[str], source: str) -> list[str]:
     if all(map(_is_number, names)):
         raise ValueError(f"{source}: the first line holds numbers; expected the columns' names")
     if "" in names:
-        raise ValueError(f"{source}: column {names.index('') + 1} has no name in the header")
+        at = names.index("")
+        hint = "; to_csv of pandas writes an index so, but not with index=False" if at == 0 else ""
+        raise ValueError(f"{source}: column {at + 1} has no name in the header{hint}")
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:
         raise ValueError(f"{source}: the header names {_quoted(repeated)} more than once")

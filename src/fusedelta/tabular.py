@@ -199,7 +199,7 @@ def split_rows(labels: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarr
         out.
     """
     if not 0 <= fraction < 1:
-        raise ValueError(f"validation={fraction}: expected a fraction of the rows in [0, 1)")
+        raise ValueError(f"validation_split={fraction}: expected a fraction of the rows in [0, 1)")
     rng = np.random.default_rng(validation.seed(seed))
     held_out = np.zeros(len(labels), dtype=bool)
     for label in np.unique(labels):
@@ -207,7 +207,7 @@ def split_rows(labels: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarr
         held_out[rows[: min(round(fraction * len(rows)), len(rows) - 1)]] = True
     if fraction and not held_out.any():
         raise ValueError(
-            f"validation={fraction} of {len(labels)} rows holds out none; "
+            f"validation_split={fraction} of {len(labels)} rows holds out none; "
             "expected a larger part, or 0 to train on all rows"
         )
     return np.flatnonzero(~held_out), np.flatnonzero(held_out)
