@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("eager")  # threads, however little there i
 # ---- each member is a lone network ---------------------------------------------------------------
 
 
-@pytest.mark.parametrize("n_threads", [1, 2, 3, 8, None])
+@pytest.mark.parametrize("n_threads", [1, 2, 3, 8, 12, None])
 def test_members_are_lone_networks(cls, dtype, n_threads):
     nets = build(cls, dtype=dtype, n_threads=n_threads)
     history = nets.fit(X, T, epochs=4, batch_size=7, verbose=0)

@@ -132,6 +132,8 @@ def test_it_is_a_sequence_of_networks(cls, sequential):
     assert all(type(member) is sequential for member in nets)
     assert [member.n_threads for member in nets] == [1] * 5
     assert nets.n_threads == 3
+    shared_out = build(cls, n=3, n_threads=8)
+    assert [member.n_threads for member in shared_out] == [2] * 3
     with pytest.raises(IndexError):
         nets[5]
 
@@ -202,6 +204,8 @@ def test_files(cls, dtype, tmp_path, suffix, optimizer):
     assert type(loaded) is cls
     assert loaded.metadata == nets.metadata == {"classes": [1, 2]}
     assert loaded[1].metadata == {"of": "one"}
+    most = max(1, fd.threads.available() // 5)
+    assert [member.n_threads for member in loaded] == [most] * 5
     assert loaded.seeds == nets.seeds
     assert loaded.learning_rate == nets.learning_rate
     for each in (nets, loaded):

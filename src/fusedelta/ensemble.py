@@ -38,8 +38,9 @@ copied, so that every member stops early when its own time has come:
 A member is a `Sequential` like any other: ``nets[0]`` can be trained further, changed and saved
 alone. It is, to the last bit, what a network with its seed becomes on its data, whatever the number
 of threads: they are spread over the members, each of which trains on one of them without the GIL.
-So an ensemble of at least as many members as processors keeps all of these busy; of fewer and large
-networks, let each have all threads, one network after the other.
+So an ensemble of at least as many members as processors keeps all of these busy. Where there are
+fewer members, each has an equal number of threads for its own steps, if these are large enough (see
+`fusedelta.threads`): of 8 threads, 3 members have 2 each.
 """
 
 from __future__ import annotations
@@ -90,7 +91,8 @@ class Ensemble(EnsembleAssembly):
         members of a larger ensemble are those of a smaller one. None: from the system.
     n_threads : int, optional
         The most threads that may share the members; by default those that the process may use.
-        Results do not depend on it, to the last bit. A member itself uses one thread.
+        Results do not depend on it, to the last bit. A member's own `n_threads` is what it would
+        have of them in equal shares, at least 1.
 
     Attributes
     ----------

@@ -13,7 +13,7 @@ from fusedelta import members, optimizers, progress, validation
 from fusedelta.diagnostics import Summary, summarize
 from fusedelta.history import EnsembleHistory
 from fusedelta.network import Sequential
-from fusedelta.spreading import spread, threads_for
+from fusedelta.spreading import spread, threads_each, threads_for
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
@@ -46,6 +46,7 @@ class EnsembleAssembly:
         n_threads: int | None = None,
     ) -> None:
         n = validation.integer("n", n)
+        n_threads = None if n_threads is None else validation.integer("n_threads", n_threads)
         rule = optimizers.resolve(optimizer)
         rates = [rule.learning_rate] * n
         if learning_rate is not None:
@@ -58,7 +59,7 @@ class EnsembleAssembly:
                 input_shape=input_shape,
                 dtype=dtype,
                 seed=each,
-                n_threads=1,
+                n_threads=threads_each(n_threads, n),
             )
             for rate, each in zip(rates, members.seeds_of(seed, n), strict=True)
         ]

@@ -34,6 +34,7 @@ from fusedelta.optimizers import OPTIMIZERS
 from fusedelta.regularizers import CONSTRAINTS, REGULARIZERS
 from fusedelta.rows import Row, compile_rows
 from fusedelta.schedules import SCHEDULES
+from fusedelta.spreading import threads_each
 
 if TYPE_CHECKING:
     from fusedelta.ensemble import Ensemble
@@ -123,11 +124,12 @@ def load_ensemble(path: str | os.PathLike[str], cls: type[Net]) -> tuple[list[Ne
         if "members" not in header:
             raise ValueError("it holds a single network, for fusedelta.load")
         headers = header["members"]
+        n_threads = threads_each(None, len(headers))
         for name, array in arrays.items():
             if array.ndim == 0 or len(array) != len(headers):
                 raise ValueError(f"it has {len(headers)} members, and {name} of {array.shape}")
         members = [
-            _rebuild(each, {name: array[i] for name, array in arrays.items()}, cls)
+            _rebuild(each, {name: array[i] for name, array in arrays.items()}, cls, n_threads)
             for i, each in enumerate(headers)
         ]
         return members, header["metadata"]
@@ -190,7 +192,12 @@ def _describe(net: Sequential) -> dict[str, Any]:
     }
 
 
-def _rebuild(header: dict[str, Any], arrays: dict[str, np.ndarray], cls: type[Net]) -> Net:
+def _rebuild(
+    header: dict[str, Any],
+    arrays: dict[str, np.ndarray],
+    cls: type[Net],
+    n_threads: int | None = None,
+) -> Net:
     if header["version"] != VERSION:
         raise ValueError(f"it has format version {header['version']}; expected {VERSION}")
     if "members" in header:
@@ -208,6 +215,7 @@ def _rebuild(header: dict[str, Any], arrays: dict[str, np.ndarray], cls: type[Ne
         input_shape=(n_inputs,),
         dtype=dtype,
         seed=header["seed"],
+        n_threads=n_threads,
     )
     net.set_weights(weights)
     net.optimizer_state = {

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from fusedelta import _threads, threads
 
-__all__ = ["noted", "spread", "threads_for"]
+__all__ = ["noted", "spread", "threads_each", "threads_for"]
 
 #: A thread of Python's own costs more to start than one of the core's: so many times the work.
 STARTS = 8
@@ -35,6 +35,18 @@ def threads_for(n_threads: int | None, flops: float, n: int) -> int:
     most = threads.available() if n_threads is None else n_threads
     worth = flops / (STARTS * _threads.flops_per_thread())
     return max(1, int(min(most, _threads.limit(), n, worth)))
+
+
+def threads_each(n_threads: int | None, n: int) -> int:
+    """How many threads each of n networks may have for its own steps, if all have as many.
+
+    Parameters
+    ----------
+    n_threads : int or None
+        Of all together; None: those that the process may use.
+    n : int
+    """
+    return max(1, (threads.available() if n_threads is None else n_threads) // n)
 
 
 def spread(
