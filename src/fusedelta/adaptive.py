@@ -37,12 +37,7 @@ class Adam(Optimizer):
     amsgrad : bool, default False
         Divide by the largest mean of squares so far, so that no step grows again.
     **common
-        The parameters of every `fusedelta.optimizers.Optimizer`, by keyword.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If a parameter is of the wrong type or out of its range.
+        The parameters of every `fusedelta.optimizers.Optimizer`, by keyword, and its errors.
 
     References
     ----------
@@ -117,12 +112,7 @@ class NAdam(Optimizer):
         How fast mu comes to beta_1, above zero. Keras has it fixed at 1; the paper and PyTorch
         take 0.004.
     **common
-        The parameters of every `fusedelta.optimizers.Optimizer`, by keyword.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If a parameter is not a number or out of its range.
+        The parameters of every `fusedelta.optimizers.Optimizer`, by keyword, and its errors.
 
     References
     ----------
@@ -166,12 +156,7 @@ class Adamax(Optimizer):
     epsilon : float, default 1e-7
         Keeps the quotient finite, as for `Adam`.
     **common
-        The parameters of every `fusedelta.optimizers.Optimizer`, by keyword.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If a parameter is not a number or out of its range.
+        The parameters of every `fusedelta.optimizers.Optimizer`, by keyword, and its errors.
 
     References
     ----------
@@ -220,12 +205,7 @@ class RMSprop(Optimizer):
     centered : bool, default False
         Divide by an estimate of the standard deviation instead.
     **common
-        The parameters of every `fusedelta.optimizers.Optimizer`, by keyword.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If a parameter is of the wrong type or out of its range.
+        The parameters of every `fusedelta.optimizers.Optimizer`, by keyword, and its errors.
 
     References
     ----------
@@ -272,12 +252,7 @@ class Adagrad(Optimizer):
     epsilon : float, default 1e-7
         Keeps the quotient finite, as for `Adam`.
     **common
-        The parameters of every `fusedelta.optimizers.Optimizer`, by keyword.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If a parameter is not a number or out of its range.
+        The parameters of every `fusedelta.optimizers.Optimizer`, by keyword, and its errors.
 
     References
     ----------
@@ -319,12 +294,7 @@ class Adadelta(Optimizer):
     epsilon : float, default 1e-7
         Above zero: it makes the first step.
     **common
-        The parameters of every `fusedelta.optimizers.Optimizer`, by keyword.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If a parameter is not a number or out of its range.
+        The parameters of every `fusedelta.optimizers.Optimizer`, by keyword, and its errors.
 
     References
     ----------

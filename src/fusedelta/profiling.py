@@ -25,9 +25,13 @@ optimizer the rest of the optimiser's step; plain SGD has none in the compiled e
 What is left is ``other``: samples brought together, checks of the data, Python, threads waiting,
 and whatever else the block does. A network that is not profiled pays nothing: profiling exchanges
 function pointers. One that is pays for two readings of the processor's clock a pass, some 10 to
-50 ns. They are taken out of the figures; `Profile.clock_seconds` says how much that was. Thin
-networks and single samples, which take a step in one kernel, take it in parts while they are
-profiled: their steps are slower by the parts' calls, about a seventh in the smallest.
+50 ns. They are taken out of the figures; `Profile.clock_seconds` says how much that was.
+
+**The smallest networks.** Thin networks and single samples, which take a step in one kernel, take
+it in parts while they are profiled, with the same results. A row of the table then has the call of
+its part in it, and the way of its data through memory, which the one kernel spares: the passes
+together take longer than the step does without a profile, and the table tells how they compare, not
+what a step takes. That is the time of a long `fit` by its steps, or what `fusedelta.compare` says.
 """
 
 from __future__ import annotations

@@ -143,8 +143,8 @@ class SGD(Optimizer):
     nesterov : bool, default False
         Look ahead by one step of the velocity; needs a momentum.
     **common
-        The parameters of every `fusedelta.optimizers.Optimizer`, by keyword. PyTorch's
-        ``weight_decay`` of SGD is not this one, but an L2 penalty.
+        The parameters of every `fusedelta.optimizers.Optimizer`, by keyword, and its errors.
+        PyTorch's ``weight_decay`` of SGD is not this one, but an L2 penalty.
 
     Raises
     ------
@@ -203,12 +203,7 @@ class Lion(Optimizer):
     beta_2 : float, default 0.99
         How much of m is left after a step, in 0 <= beta < 1.
     **common
-        The parameters of every `fusedelta.optimizers.Optimizer`, by keyword.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If a parameter is not a number or out of its range.
+        The parameters of every `fusedelta.optimizers.Optimizer`, by keyword, and its errors.
 
     References
     ----------

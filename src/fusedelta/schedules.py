@@ -20,6 +20,10 @@ Any function of the step will do too; then the network can't be saved, as files 
 >>> import fusedelta as fd
 >>> fd.SGD(lambda step: 0.5 / (1 + step // 100)).learning_rate(250)
 0.16666666666666666
+
+A warm-up, in which the rate grows from 0 or little, keeps the first steps of a large network or a
+large rate from doing harm:
+
 >>> schedule = fd.CosineDecay(0.0, decay_steps=90, warmup_target=0.1, warmup_steps=10)
 >>> [round(schedule(step), 3) for step in (0, 5, 10, 55, 100, 1000)]
 [0.0, 0.05, 0.1, 0.05, 0.0, 0.0]
@@ -71,7 +75,13 @@ CHECKS: dict[str, validation.Check] = {
 
 @frozen
 class Schedule(ABC):
-    """Base of all schedules: a value object; calling it with a step gives that step's rate."""
+    """Base of all schedules: a value object; calling it with a step gives that step's rate.
+
+    Raises
+    ------
+    TypeError, ValueError
+        By all, when they are made: if a parameter is of the wrong type or out of its range.
+    """
 
     def __post_init__(self) -> None:
         validation.check_fields(self, **CHECKS)
@@ -101,11 +111,6 @@ class ExponentialDecay(Schedule):
         What is left of the rate after that many steps.
     staircase : bool, default False
         Whether the exponent is rounded down. Names and formula are Keras's.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If a parameter is of the wrong type or out of its range.
 
     Examples
     --------
@@ -138,11 +143,6 @@ class StepDecay(Schedule):
     decay_rate : float, default 0.1
         Above zero.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If a parameter is of the wrong type or out of its range.
-
     Examples
     --------
     >>> import fusedelta as fd
@@ -172,11 +172,6 @@ class InverseTimeDecay(Schedule):
     staircase : bool, default False
         Whether ``step / decay_steps`` is rounded down. Names and formula are Keras's.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If a parameter is of the wrong type or out of its range.
-
     Examples
     --------
     >>> import fusedelta as fd
@@ -205,11 +200,6 @@ class InvScaling(Schedule):
     power_t : float, default 0.5
         At least 0.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If a parameter is not a number or out of its range.
-
     Examples
     --------
     >>> import fusedelta as fd
@@ -237,11 +227,6 @@ class PolynomialDecay(Schedule):
         At least 0.
     power : float, default 1.0
         Above zero; 1 is a straight line. Names and defaults are Keras's.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If a parameter is of the wrong type or out of its range.
 
     Examples
     --------
@@ -331,11 +316,6 @@ class CosineDecay(Schedule):
     warmup_steps : int, default 0
         Names and defaults are Keras's.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If a parameter is of the wrong type or out of its range.
-
     References
     ----------
     Loshchilov, Hutter: SGDR: Stochastic Gradient Descent with Warm Restarts (2017).
@@ -391,11 +371,6 @@ class OneCycle(Schedule):
         The part of the steps that goes up, above 0 and below 1.
     div_factor, final_div_factor : float, default 25.0 and 1e4
         Above zero. Names, defaults and rates are those of PyTorch's ``OneCycleLR``; momenta stay.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If a parameter is of the wrong type or out of its range.
 
     References
     ----------
