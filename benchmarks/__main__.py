@@ -40,12 +40,19 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "workloads", nargs="*", metavar="workload", help="all by default; --list shows them"
     )
-    parser.add_argument("--rivals", nargs="+", choices=RIVALS, default=RIVALS, metavar="RIVAL")
-    parser.add_argument("--rounds", type=int, default=defaults.rounds, help="%(default)s")
     parser.add_argument(
-        "--seconds", type=float, default=defaults.seconds, help="of a round: %(default)s"
+        "--rivals", nargs="+", choices=RIVALS, default=RIVALS, metavar="RIVAL",
+        help=f"by default all that are installed of {', '.join(RIVALS)}",
+    )  # fmt: skip
+    parser.add_argument(
+        "--rounds", type=int, default=defaults.rounds, help="turns of each (%(default)s)"
     )
-    parser.add_argument("--threads", type=int, default=defaults.threads, help="%(default)s")
+    parser.add_argument(
+        "--seconds", type=float, default=defaults.seconds, help="of a round (%(default)s)"
+    )
+    parser.add_argument(
+        "--threads", type=int, default=defaults.threads, help="of each (%(default)s)"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures")
     parser.add_argument(
         "--from", dest="figures", type=Path, metavar="FILE", help="figures of --json, not a race"

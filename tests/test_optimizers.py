@@ -373,6 +373,8 @@ def test_state_is_in_the_shapes_of_the_weights(sequential):
         np.testing.assert_allclose(velocity, gradient, rtol=1e-12)
     unbuilt, _, _ = build(sequential, fd.Adam(), input_shape=None)
     assert unbuilt.optimizer_state == {"steps": 0}
+    with pytest.raises(ValueError, match="the number of inputs is not known yet"):
+        unbuilt.optimizer_state = {"steps": 3}
 
 
 @pytest.mark.parametrize(

@@ -104,6 +104,8 @@ class TestColumns:
             (["1", "2", "3"], True),
             (["1", "", "nan"], True),
             (["1", "2", "oops"], True),
+            (["1,5", "2,5", "1,000.5"], True),
+            (["a,5", "b,5"], False),
             (["1", "a", "b"], False),
             (["a", "b"], False),
             (["", "?"], False),

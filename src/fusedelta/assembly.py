@@ -279,6 +279,7 @@ class Assembly:
 
     @optimizer_state.setter
     def optimizer_state(self, state: dict[str, Any]) -> None:
+        self._check_built()
         names = [*self._optimizer_counts, *self._engine.moments]
         if not isinstance(state, dict) or set(state) != set(names):
             raise ValueError(

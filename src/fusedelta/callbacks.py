@@ -276,7 +276,8 @@ class LearningRateScheduler(Callback):
 
     Notes
     -----
-    The rate of each epoch is added to the logs as ``"learning_rate"``, and so to the history.
+    The rate of each epoch is added to the logs as ``"learning_rate"``, and so to the history. It
+    takes the place of a schedule of the optimiser.
 
     Examples
     --------

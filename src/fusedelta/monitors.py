@@ -294,7 +294,8 @@ class ReduceLROnPlateau(Monitor):
     Notes
     -----
     The semantics and the defaults are those of Keras. The rate of each epoch is added to the logs
-    as ``"learning_rate"``, and so to the history.
+    as ``"learning_rate"``, and so to the history. The first lowering ends a schedule of the
+    optimiser: from there on the rate is a number.
     """
 
     def __init__(

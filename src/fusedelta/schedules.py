@@ -32,6 +32,7 @@ large rate from doing harm:
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
@@ -270,8 +271,8 @@ class PiecewiseConstantDecay(Schedule):
     [0.5, 0.5, 0.1, 0.01]
     """
 
-    boundaries: tuple[int, ...]
-    values: tuple[float, ...]
+    boundaries: Sequence[int]
+    values: Sequence[float]
 
     def __post_init__(self) -> None:
         for name, check in (("boundaries", validation.integer), ("values", not_negative)):

@@ -72,13 +72,18 @@ class Table:
         return Table(self.source, kept, self.lines)
 
     def is_numeric(self, name: str) -> bool:
-        """Tell whether at least half of the values that are there are numbers."""
+        """Tell whether at least half of the values that are there are numbers, or try to be.
+
+        Those with commas do, as 1,5 or 1,000. They are no texts of categories, so that whoever
+        takes the column as numbers finds out.
+        """
         values = self.columns[name]
         try:
             return bool(np.isfinite(np.array(values, dtype=np.float64)).any())  # most columns
         except ValueError:
             present = [value for value in values if not _is_missing(value)]
-            return 2 * sum(map(_is_number, present)) >= max(len(present), 1)
+            likely = sum(_is_number(str(value).replace(",", "")) for value in present)
+            return 2 * likely >= max(len(present), 1)
 
     def numbers(self, name: str) -> np.ndarray:
         """Return a column as finite numbers.
@@ -104,7 +109,7 @@ class Table:
             numbers = np.array([float(v) if _is_number(v) else np.nan for v in values])
         unfit = np.flatnonzero(~np.isfinite(numbers))
         if unfit.size:
-            raise self.refusal(name, int(unfit[0]), "is not a finite number")
+            raise self.refusal(name, int(unfit[0]), "is not a finite number such as 1.5")
         return numbers
 
     def texts(self, name: str) -> list[str]:
