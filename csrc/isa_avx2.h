@@ -16,3 +16,4 @@
 #define INTRINSIC(op) _mm256_##op##_pd
 #endif
 #define FMA(a, b, c) ((vec)INTRINSIC(fmadd)(a, b, c))
+#define LANE_BITS(m) INTRINSIC(movemask)((vec)(m))

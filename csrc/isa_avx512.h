@@ -12,8 +12,10 @@
 #define ACCUMULATORS 24
 #if REAL_BITS == 32
 #define INTRINSIC(op) _mm512_##op##_ps
+#define LANE_BITS(m) _mm512_movepi32_mask((__m512i)(m))
 #else
 #define INTRINSIC(op) _mm512_##op##_pd
+#define LANE_BITS(m) _mm512_movepi64_mask((__m512i)(m))
 #endif
 #define SCALE(x, power) ((vec)INTRINSIC(scalef)(x, power))
 #define FMA(a, b, c) ((vec)INTRINSIC(fmadd)(a, b, c))

@@ -11,6 +11,7 @@
 #define INTRINSIC(op) _mm_##op##_pd
 #endif
 #define FMA(a, b, c) ((a) * (b) + (c))
+#define LANE_BITS(m) INTRINSIC(movemask)((vec)(m))
 
 #elif defined(__aarch64__)
 #include <arm_neon.h>

@@ -33,7 +33,7 @@
  *                 after CHUNK: each sum of so many is added to the target. beta = 0 does not read it. Nothing may
  *                 alias D or X.
  * online_forward, online_backward, online_update
- *                 the same for one sample, rows 0..k.
+ *                 the same for one sample, rows 0..k. Forward lists the inputs that are not zero, for the update.
  * narrow_forward, narrow_backward, narrow_update
  *                 the same for m samples, feature-major: X (k + 1, ldx), Y (n + 1, ldx), D (n, ldx), Dx (k, ldx),
  *                 samples in the lanes, ldx whole blocks, n and k at most NARROW. The last row of X and of Y holds

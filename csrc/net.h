@@ -59,6 +59,7 @@ struct row {
     struct activation act;       /* of Y */
     struct activation act_below; /* of X, which is the Y of the row below */
     const void *Sx;              /* (m, ldx): what act_below' is computed from: the slopes of the row below, or X */
+    int32_t *list;               /* (k + 4): of a single sample how many of X are not zero, then which: online.h */
     double rate;        /* of dropout, ... */
     uint32_t threshold; /* ... in units of 2^-32 */
     uint32_t number;    /* how many such rows are below */

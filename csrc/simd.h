@@ -106,6 +106,18 @@ INLINE mask lanes_below(ptrdiff_t j, ptrdiff_t n)
     return index < splat_bits((bits)(n - j));
 }
 
+/* Bit l: whether lane l of m is set. */
+INLINE unsigned lane_bits(mask m)
+{
+#ifdef LANE_BITS
+    return (unsigned)LANE_BITS(m);
+#else
+    unsigned set = 0;
+    UNROLL for (int l = 0; l < LANES; l++) set |= (unsigned)(m[l] & 1) << l;
+    return set;
+#endif
+}
+
 INLINE mask lane_is(ptrdiff_t j, ptrdiff_t at)
 {
     mask index;

@@ -38,6 +38,7 @@ static void online_step(struct net *net, double alpha, double beta, struct score
     const struct row *rows = net->rows;
     LEAVE_TO_HALF(online_step, net->loss.widest, net, alpha, beta, score)
     const int may_start = net->next && beta == 1 && rows[0].target == rows[0].W && !net->finish;
+    online_list(&rows[0]);
     if (!net->started) online_product(&rows[0]);
     online_activate(&rows[0]);
     for (ptrdiff_t i = 1; i < net->n_rows; i++) online_forward(&rows[i]);

@@ -1,6 +1,6 @@
 """The one mirror of the C headers: what the fields and entries mean is said there."""
 
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from libc.stddef cimport ptrdiff_t
 
 
@@ -72,6 +72,7 @@ cdef extern from "net.h" nogil:
         activation_t act
         activation_t act_below
         const void *Sx
+        int32_t *list
         double rate
         uint32_t threshold
         uint32_t number

@@ -1,7 +1,7 @@
 """Single kernels on single matrices, for the tests and the benchmarks; training does not come through here."""
 
 from libc.stddef cimport ptrdiff_t
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint64_t
 
 cimport numpy as np
 
@@ -161,7 +161,7 @@ cdef class Matrices:
     narrow: X (k + 1, ldx), Y (n + 1, ldx), D and T (n, ldx), Dx (k, ldx). S and Sx, the slopes, are as Y and X.
     """
 
-    cdef readonly object X, W, target, Y, S, Sx, D, T, Dx, labels, weights, panel
+    cdef readonly object X, W, target, Y, S, Sx, D, T, Dx, labels, weights, panel, list
     cdef readonly ptrdiff_t m, k, n
     cdef const kernels_t *cpu
     cdef row_t row
@@ -188,6 +188,8 @@ cdef class Matrices:
         self.row.D, self.row.Dx = np.PyArray_DATA(self.D), np.PyArray_DATA(self.Dx)
         self.panel = zeros((scratch_bytes(&self.row, m, dtype.itemsize),), np.uint8)
         self.share.m, self.share.scratch = m, np.PyArray_DATA(self.panel)
+        self.list = np.zeros(k + 4, np.int32)
+        self.row.list = <int32_t *> np.PyArray_DATA(self.list)
         self.row.act.kind, self.row.act_below.kind = KINDS[act], KINDS[act_below]
         self.row.act.slope = self.row.act_below.slope = slope
         self.loss.n, self.loss.ld = (m, lanes) if narrow else (n, ld)

@@ -5,7 +5,7 @@ targets and a panel of scratch a thread: allocated when a batch outgrows it, nev
 """
 
 from libc.stddef cimport ptrdiff_t
-from libc.stdint cimport int64_t, uintptr_t
+from libc.stdint cimport int32_t, int64_t, uintptr_t
 from libc.stdlib cimport calloc, free
 
 from fusedelta._c cimport BLOCK_BYTES, SOFTPLUS, row_t
@@ -73,8 +73,10 @@ cdef class Workspace:
                 rows[i].Dx = rows[i - 1].D
             below += rows[i].height
         self.panels, self.panel = at, scratch
-        self.parts.scratch = self.shares * self.panel
-        at += self.parts.scratch
+        at += self.shares * self.panel
+        for i in range(last + 1):
+            rows[i].list, at = <int32_t *> at, at + round_up((rows[i].k + 4) * sizeof(int32_t))
+        self.parts.scratch = at - self.panels
         self.net.loss.Y, self.net.loss.S, self.net.loss.D = rows[last].Y, derived_from(&rows[last]), rows[last].D
         self.targets, at = at, at + (0 if self.sparse else m * rows[last].ld * self.itemsize)
         self.weights, at = at, at + round_up(m * self.itemsize)
