@@ -101,6 +101,7 @@ def test_seeds():
     assert build(n=2).seeds == drawn[:2]
     assert build(n=2, seed=[4, 4]).seeds == [4, 4]
     assert build(n=2, seed=np.array([4, 5])).seeds == [4, 5]
+    assert build(n=2, seed=range(4, 6)).seeds == [4, 5]
     free = build(seed=None)
     assert len(set(free.seeds)) == 5
     assert not set(free.seeds) & set(build(seed=None).seeds)

@@ -94,6 +94,16 @@ def test_other_refusals():
         fd.SGD(nesterov=True)
 
 
+def test_a_rate_that_is_set_in_the_wrong_place(sequential):
+    """As in PyTorch and Keras: the message says where it is set."""
+    net = sequential([fd.Dense(1)], "mse")
+    message = r"cannot assign to field 'learning_rate': SGD stays as it was made; net.learning_rate"
+    with pytest.raises(dataclasses.FrozenInstanceError, match=message):
+        net.optimizer.learning_rate = 0.5
+    with pytest.raises(dataclasses.FrozenInstanceError, match=r"Dense stays as .*; make another"):
+        net.layers[0].units = 2
+
+
 @pytest.mark.parametrize("name", BY_NAME)
 def test_name_stands_for_the_defaults(sequential, name):
     net = sequential([fd.Dense(1)], "mean_squared_error", name)

@@ -400,7 +400,7 @@ def test_refused_weights_leave_all_as_they_were(sequential):
         (
             [w + 1 for w in good[:2]] + [good[2].T, good[3]],
             ValueError,
-            r"weights\[2\]: .* \(4, 2\)",
+            r"weights\[2\]: expected shape \(4, 2\), got \(2, 4\), its transpose",
         ),
         ([*good[:3], [np.nan, 0]], ValueError, r"weights\[3\]: expected finite .* nan at row 0"),
         ([*good[:3], ["a", "b"]], TypeError, r"weights\[3\]: expected real numbers"),

@@ -22,7 +22,10 @@ def frozen(cls: type[T]) -> type[T]:
 
 def _setattr(self: Any, name: str, value: Any) -> None:
     if name in self.__dict__ or name not in type(self).__dataclass_fields__:
-        raise FrozenInstanceError(f"cannot assign to field {name!r}")
+        way = "net.learning_rate = ..." if name in ("learning_rate", "lr") else "make another"
+        raise FrozenInstanceError(
+            f"cannot assign to field {name!r}: {type(self).__name__} stays as it was made; {way}"
+        )
     object.__setattr__(self, name, value)
 
 

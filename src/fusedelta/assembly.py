@@ -245,7 +245,8 @@ class Assembly:
         Parameters
         ----------
         weights : list of array_like
-            In the order and shapes of `get_weights`.
+            In the order and shapes of `get_weights`. W is (inputs, outputs): the transpose of
+            PyTorch's.
 
         Raises
         ------

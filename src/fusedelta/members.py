@@ -83,7 +83,8 @@ def _ndim(value: Any) -> int:
 
 def is_sequence(value: Any) -> bool:
     """Whether it may have an entry for each member."""
-    return isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.ndim > 0)
+    is_array = isinstance(value, np.ndarray) and value.ndim > 0
+    return is_array or isinstance(value, list | tuple | range)
 
 
 def _of_length(name: str, value: Any, n: int, what: str) -> list[Any]:

@@ -213,7 +213,8 @@ def check_weights(
 def _weight(name: str, weight: Any, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     array = _numbers(name, weight)
     if array.shape != shape:
-        raise ValueError(f"{name}: expected shape {shape}, got {array.shape}")
+        hint = ", its transpose" if array.shape == shape[::-1] else ""
+        raise ValueError(f"{name}: expected shape {shape}, got {array.shape}{hint}")
     return _ready(name, array, dtype)
 
 
