@@ -102,8 +102,8 @@ class Sequential(Assembly):
             Labels are for ``sparse_categorical_crossentropy``. Not with batches.
         epochs : int, default 1
         batch_size : int, optional
-            Samples per update, by default all of them; the last batch may be smaller. Not with
-            batches.
+            Samples per update, by default all of them (Keras: 32); the last batch may be smaller.
+            Not with batches.
         shuffle : bool, default True
             Whether each epoch takes the samples in a new random order. The data are not copied.
         verbose : {0, 1, 2}, default 1
