@@ -19,7 +19,7 @@ static void dense_forward(const struct row *row, const struct share *share)
         .from = PER_COLUMN, .start = W + row->k * row->ld, .finish = ACTIVATE, .act = row->act,
     };
     if (row->n <= THIN) first = THIN_FORWARD[row->n - 1](&p, first, last);
-    if (last - first >= 4 && (is_far(row->ld) || (is_far(row->k) && row->ld > 4 * BLOCK)))
+    if (last - first >= 4 && (is_far(row->ld) || (is_very_far(row->k) && row->ld > 4 * BLOCK)))
         multiply_far(&p, first, last, row->ld, IN_PLACE, 0, share->scratch);
     else
         multiply(&p, first, last, row->ld, IN_PLACE, 0, NULL);
@@ -37,7 +37,7 @@ static void dense_backward(const struct row *row, const struct share *share)
         .c = row->Dx, .ldc = row->ldx,
         .finish = DERIVATIVE, .act = row->act_below, .y = row->X,
     };
-    if (is_far(row->ld))
+    if (is_very_far(row->ld))
         multiply_far(&p, share->first, share->last, row->ldx, TRANSPOSED, row->k, share->scratch);
     else
         multiply(&p, share->first, share->last, row->ldx, TRANSPOSED, row->k, share->scratch);

@@ -21,9 +21,10 @@
 #define UPDATE_BYTES 192      /* so many bytes of each of them come together in L1, beside a panel of their deltas, */
 #define UPDATE_BLOCK 14336    /* in a block of CHUNK times as many and some, */
 #define UPDATE_PACKED 524288  /* and so many bytes of packed deltas, at least a panel, stay in L2 */
-#define FAR_BYTES 4096        /* from this stride on, rows share sets of L1 and no pages: they are brought together, */
-#define FAR_ROWS 512          /* at most so many at a time ... */
-#define FAR_PIECE 2048        /* ... and so many bytes of each */
+#define FAR_BYTES 2048        /* from this stride on, rows share sets of the caches, from twice that on no pages: */
+#define FAR_ROWS 512          /* they are brought together, at most so many at a time ... */
+#define FAR_PIECE 2048        /* ... and so many bytes of each, */
+#define SHORT_PIECE 256       /* or so many, where few samples use a piece of W */
 
 /* X(entry, arguments): the one list of the kernels.
  *
