@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 import zipfile
 
 import numpy as np
@@ -113,6 +114,15 @@ def test_other_endings_are_refused(tmp_path, name):
     with pytest.raises(ValueError, match=message):
         fd.load(tmp_path / name)
     assert not list(tmp_path.iterdir())
+
+
+def test_safetensors_that_are_not_installed(tmp_path, monkeypatch):
+    path, net = tmp_path / "net.safetensors", build(fd.Sequential)
+    net.save(path)
+    monkeypatch.setitem(sys.modules, "safetensors", None)
+    for call in (lambda: net.save(path), lambda: fd.load(path), lambda: saving.check_path(path)):
+        with pytest.raises(ImportError, match=r"needs safetensors: pip install 'fusedelta\[safe"):
+            call()
 
 
 def test_paths_that_are_none(tmp_path):

@@ -165,8 +165,6 @@ def check_path(path: str | os.PathLike[str]) -> None:
         If there is no such directory.
     """
     _file_format(path)
-    if Path(path).suffix == ".safetensors":
-        import_module("safetensors")
     directory = Path(path).absolute().parent
     if not directory.is_dir():
         raise FileNotFoundError(ENOENT, "no such directory", str(directory))
@@ -337,6 +335,13 @@ def _file_format(path: str | os.PathLike[str]) -> tuple[Callable[..., None], Cal
         raise ValueError(
             f"path: expected a name that ends in {' or '.join(_FORMATS)}, got {os.fspath(path)!r}"
         )
+    if suffix == ".safetensors":
+        try:
+            import_module("safetensors")
+        except ImportError:
+            raise ImportError(
+                "a .safetensors file needs safetensors: pip install 'fusedelta[safetensors]'"
+            ) from None
     return _FORMATS[suffix]
 
 
