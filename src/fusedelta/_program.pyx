@@ -29,6 +29,7 @@ from fusedelta._elementwise cimport activation_ops, dropout_ops, fork_ops
 from fusedelta._losses cimport UserLoss, set_loss
 from fusedelta._normalize cimport batch_ops, layer_ops
 from fusedelta._optimizers cimport Optimizer, finish_share, rule_t
+from fusedelta._samples cimport gather, spread
 from fusedelta._threads cimport threads_worth
 from fusedelta._workspace cimport Workspace
 
@@ -209,7 +210,7 @@ cdef class Program(Workspace):
         elif not self.sparse:
             self.net.loss.T = self.targets
             if data.order == NULL:
-                spread(self.targets, ld, data.T + first * bytes, bytes, m)
+                spread(self.targets, ld, data.T + first * bytes, bytes, bytes, m)
             else:
                 gather(self.targets, ld, data.T, bytes, data.order + first, m)
         elif data.order == NULL:
@@ -266,7 +267,7 @@ cdef class Program(Workspace):
         if self.source.order != NULL:
             gather(self.inputs + first * ld, ld, self.source.samples, bytes, self.source.order + first, last - first)
         else:
-            spread(self.inputs + first * ld, ld, self.source.samples + first * bytes, bytes, last - first)
+            spread(self.inputs + first * ld, ld, self.source.samples + first * bytes, bytes, bytes, last - first)
 
     cdef void forward_share(self, const share_t *share) noexcept nogil:
         cdef ptrdiff_t i
@@ -341,11 +342,8 @@ cdef class Program(Workspace):
                 team_run(self.team, threads, run_share, &step)
                 self.settle()
                 return
-        if self.narrow:
-            self.net.loss.n = m
-            self.net.cpu.narrow_step(&self.net, m, alpha, beta, score)
-        elif m == 1 and self.dense:
-            self.net.cpu.online_step(&self.net, alpha, beta, score)
+        if self.narrow or (m == 1 and self.dense):
+            self.whole_step(m, alpha, beta, score)
         else:
             self.forward(m, 1)
             self.score(m, score)
@@ -353,6 +351,13 @@ cdef class Program(Workspace):
             self.settle()
         if self.net.finish != NULL:
             self.net.finish(&self.net, 0, 1)
+
+    cdef void whole_step(self, ptrdiff_t m, double alpha, double beta, score_t *score) noexcept nogil:
+        if self.narrow:
+            self.net.loss.n = m
+            self.net.cpu.narrow_step(&self.net, m, alpha, beta, score)
+        else:
+            self.net.cpu.online_step(&self.net, alpha, beta, score)
 
     cdef void step_of_user(self, ptrdiff_t m, score_t *score) noexcept nogil:
         """A step that ends before a weight moves if the user's loss raises; `check` then raises it, too. One thread."""
@@ -417,21 +422,6 @@ cdef class Program(Workspace):
     cdef double accuracy(self, const score_t *score, ptrdiff_t m) noexcept nogil:
         """Share of right decisions: one a sample, or one an output; nan for a regression."""
         return <double> score.correct / (<double> m * self.decisions) if self.decisions > 0 else NAN
-
-
-cdef void gather(char *to, ptrdiff_t ld, const char *samples, ptrdiff_t bytes, const ptrdiff_t *order,
-                 ptrdiff_t m) noexcept nogil:
-    """The samples that `order` names, one after another, `ld` bytes apart."""
-    cdef ptrdiff_t i
-    for i in range(m):
-        memcpy(to + i * ld, samples + order[i] * bytes, bytes)
-
-
-cdef void spread(char *to, ptrdiff_t ld, const char *samples, ptrdiff_t bytes, ptrdiff_t m) noexcept nogil:
-    """The samples as they lie, `ld` bytes apart."""
-    cdef ptrdiff_t i
-    for i in range(m):
-        memcpy(to + i * ld, samples + i * bytes, bytes)
 
 
 cdef void run_share(void *argument, int thread) noexcept nogil:
