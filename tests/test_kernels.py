@@ -129,6 +129,19 @@ def test_online(isa, dtype, shape, rng):
         check_layer(isa, dtype, "online", shape, kind, rng)
 
 
+@pytest.mark.parametrize("k", [32, 33, 35, 46, 64, 785])
+def test_online_forward_lists_the_inputs_that_are_not_zero(isa, dtype, k, rng):
+    for share in (0, 0.2, 0.8, 1):
+        matrices = Matrices(isa, dtype, 1, k, 3)
+        x = matrices.X[0]
+        x[:] = 1  # the padding, too
+        x[:k] = rng.standard_normal(k) * (rng.random(k) < share)  # some of the zeros are -0
+        x[k - 3] = np.finfo(dtype).smallest_subnormal
+        matrices.run("online_forward")
+        found = matrices.list[0]
+        np.testing.assert_array_equal(matrices.list[1 : 1 + found], np.flatnonzero(x[:k]))
+
+
 @pytest.mark.parametrize("shape", NARROW_SHAPES, ids=str)
 def test_narrow(isa, dtype, shape, rng):
     for kind in TYPICAL:
