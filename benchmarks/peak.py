@@ -21,7 +21,8 @@ OPTIMISE = ["-O3", "-ffp-contract=fast", "-fno-trapping-math", "-shared", "-fPIC
 ISAS = {
     "avx512": (64, ["-mavx512f", "-mprefer-vector-width=512"]),
     "avx2": (32, ["-mavx2", "-mfma"]),
-    "base": (16, []),
+    "neon": (16, []),
+    "base": (16, ["-ffp-contract=off"]),
 }
 C_TYPES = {"float32": "float", "float64": "double"}
 SECONDS = 0.01

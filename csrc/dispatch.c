@@ -50,6 +50,8 @@ static int has_avx512(void)
     const struct features f = probe();
     return has_avx2() && (f.ebx7 & f_dq_bw_vl) == f_dq_bw_vl && (f.xcr0 & 0xe6) == 0xe6;
 }
+#elif defined(__aarch64__)
+TABLES(neon)
 #endif
 
 static const struct isa {
@@ -59,6 +61,8 @@ static const struct isa {
 #if defined(__x86_64__) || defined(_M_X64)
     {has_avx512, &kernels_avx512_f32, &kernels_avx512_f64},
     {has_avx2, &kernels_avx2_f32, &kernels_avx2_f64},
+#elif defined(__aarch64__)
+    {always, &kernels_neon_f32, &kernels_neon_f64},
 #endif
     {always, &kernels_base_f32, &kernels_base_f64},
 };

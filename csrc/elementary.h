@@ -14,7 +14,7 @@
  *
  *                     exp           log1p         sigmoid       tanh
  *   with FMA          0.95, 0.94    0.97, 1.05    1.67, 1.50    1.83, 1.83
- *   base on x86-64    1.24, 1.23    0.97, 1.05    1.75, 1.62    1.83, 1.83
+ *   base              1.24, 1.23    0.97, 1.05    1.75, 1.62    1.83, 1.83
  *
  * A tanh right to 1 ulp, which carries the roundings of n and d through the division, takes 1.3 times as long. The
  * polynomials are minimax, their coefficients rounded one after the other; their own error is below 0.2 ulp.

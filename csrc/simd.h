@@ -58,7 +58,8 @@ INLINE vec v_fma(vec a, vec b, vec c) { return FMA(a, b, c); }
 INLINE vec v_and(mask m, vec x) { return (vec)(m & (mask)x); }
 INLINE vec v_select(mask m, vec a, vec b) { return (vec)((m & (mask)a) | (~m & (mask)b)); }
 
-/* a > b ? a : b, and a < b ? a : b: a NaN in b comes through, which is why constants go first. */
+/* a > b ? a : b, and a < b ? a : b: a NaN in b comes through, which is why constants go first.
+ * So does a zero in b; NEON's own maximum of 0 and -0 is 0, so there it is a comparison and a selection. */
 #ifdef INTRINSIC
 INLINE vec v_max(vec a, vec b) { return (vec)INTRINSIC(max)(a, b); }
 INLINE vec v_min(vec a, vec b) { return (vec)INTRINSIC(min)(a, b); }
