@@ -44,10 +44,16 @@ GENERATED_FLAGS = [
     "-Wno-unused-function",
     "-Wno-missing-field-initializers",
 ]
-# Intel processors from Skylake to Cascade Lake decode branches at 32-byte boundaries anew (the JCC
-# erratum): a step of a small network took up to a fifth longer, by chance. Assemblers can keep the
-# branches off the boundaries. How clang and how GCC ask for it: the first that works is taken.
-BRANCHES_APART = ["-mbranches-within-32B-boundaries", "-Wa,-mbranches-within-32B-boundaries"]
+# What not every compiler and processor has: the first of each line that works is taken.
+OPTIONAL = [
+    # Intel processors from Skylake to Cascade Lake decode branches at 32-byte boundaries anew (the
+    # JCC erratum): a step of a small network took up to a fifth longer, by chance. Assemblers can
+    # keep the branches off the boundaries. How clang and how GCC ask for it.
+    ["-mbranches-within-32B-boundaries", "-Wa,-mbranches-within-32B-boundaries"],
+    # Before it gives out registers, GCC for ARM moves loads ahead, for which it then spills sums
+    # of the largest tiles; for x86 it does not. clang has no such flag, and no such need.
+    ["-fno-schedule-insns"],
+]
 # MSVC has neither vector extensions nor target regions: on Windows its clang-cl does the work.
 WINDOWS_FLAGS = ["/std:c11", *(f"/clang:{flag}" for flag in OPTIMISE)]
 WINDOWS_TARGETS = {"win-amd64": "x86_64-pc-windows-msvc", "win-arm64": "aarch64-pc-windows-msvc"}
@@ -75,7 +81,7 @@ class BuildExt(build_ext):
         if self.compiler.compiler_type == "msvc":
             compile_flags, generated_flags, link_flags, libraries = self.use_clang_cl(), [], [], []
         else:
-            compile_flags, generated_flags = UNIX_FLAGS + self.branches_apart(), GENERATED_FLAGS
+            compile_flags, generated_flags = UNIX_FLAGS + self.optional_flags(), GENERATED_FLAGS
             link_flags, libraries = ["-pthread"], ["m"]
         for extension in self.extensions:
             extension.extra_compile_args = compile_flags
@@ -98,16 +104,18 @@ class BuildExt(build_ext):
             self.compiler.compile = compile_in_parallel
             super().build_extensions()
 
-    def branches_apart(self) -> list[str]:
-        """The flag in BRANCHES_APART that this compiler has for this processor, if any."""
+    def optional_flags(self) -> list[str]:
+        """Those in OPTIONAL that this compiler has for the processor it compiles for."""
         with TemporaryDirectory() as folder:
             source = Path(folder, "empty.c")
             source.touch()
-            for flag in BRANCHES_APART:
+
+            def works(flag):
                 command = [*self.compiler.compiler_so, "-Werror", flag, "-c", source]
-                if subprocess.run(command, cwd=folder, capture_output=True).returncode == 0:
-                    return [flag]
-        return []
+                return subprocess.run(command, cwd=folder, capture_output=True).returncode == 0
+
+            flags = [next(filter(works, alternatives), None) for alternatives in OPTIONAL]
+        return [flag for flag in flags if flag]
 
     def use_clang_cl(self) -> list[str]:
         """Put clang-cl in the place of cl.exe; return its flags."""
