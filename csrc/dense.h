@@ -48,13 +48,14 @@ static void dense_backward(const struct row *row, const struct share *share)
 /* Rows first..last-1 of the weights. Where enough of them share the cost, D is packed, as many panels as L2 holds, and
  * a chunk of X comes together for a group of rows at a time, which all these panels use while it is in L1: read in
  * place, each sample would come from another page. 128 x 784 x 128 takes 0.97 of the time so (on AVX2 0.82), 256 x
- * 1024 x 1024 0.58. */
+ * 1024 x 1024 0.58; but 256 x 192 x 256 1.02, and less than a chunk, 32 x 784 x 128, 1.09. */
 static void update_weights(struct product p, ptrdiff_t first, ptrdiff_t last, ptrdiff_t columns, real *scratch)
 {
     enum { GROUP = UPDATE_BYTES / sizeof(real), MOST = GROUP + 4, PANEL = PANEL_BYTES / sizeof(real) };
     _Static_assert(CHUNK * MOST * sizeof(real) <= UPDATE_BLOCK, "a chunk of MOST features fits the block");
     const ptrdiff_t rows = last - first, depth = p.depth;
-    if (rows < (is_far(p.ldb) ? 12 : 192) || columns <= WIDTHS[widest(rows)] * LANES) {
+    const ptrdiff_t enough = is_far(p.ldb) ? 12 : depth < CHUNK ? 2000 : 400;
+    if (rows < enough || columns <= WIDTHS[widest(rows)] * LANES) {
         multiply(&p, first, last, columns, IN_PLACE, 0, NULL);
         return;
     }
