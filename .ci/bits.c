@@ -70,6 +70,8 @@ static void build(struct net *net, struct row *rows, enum path path, const struc
         struct row *row = &rows[i], *below = row - 1;
         *row = (struct row){.k = k, .n = n, .height = k + 1, .ldx = ldx, .ld = ld, .W = numbers(k + 1, n, ld)};
         row->target = row->W;
+        row->list = calloc((size_t)k + 4, sizeof *row->list);
+        if (!row->list) exit(1);
         row->X = i ? below->Y : columns ? numbers(k + 1, m, ldx) : numbers(m, k, ldx);
         row->Dx = i ? below->D : NULL;
         row->Y = zeros(height, across), row->D = zeros(height, across);
