@@ -48,7 +48,7 @@ static void dense_backward(const struct row *row, const struct share *share)
 /* Rows first..last-1 of the weights. Where enough of them share the cost, D is packed, as many panels as L2 holds, and
  * a chunk of X comes together for a group of rows at a time, which all these panels use while it is in L1: read in
  * place, each sample would come from another page. 128 x 784 x 128 takes 0.97 of the time so (on AVX2 0.82), 256 x
- * 1024 x 1024 0.58; but 256 x 192 x 256 1.02, and less than a chunk, 32 x 784 x 128, 1.09. */
+ * 1024 x 1024 0.58; but 256 x 256 x 256 1.01, and less than a chunk, 32 x 784 x 128, 1.09. */
 static void update_weights(struct product p, ptrdiff_t first, ptrdiff_t last, ptrdiff_t columns, real *scratch)
 {
     enum { GROUP = UPDATE_BYTES / sizeof(real), MOST = GROUP + 4, PANEL = PANEL_BYTES / sizeof(real) };

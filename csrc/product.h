@@ -273,7 +273,7 @@ INLINE int is_very_far(ptrdiff_t stride) { return is_far(stride / 2); }
 /* The same for long rows, which share sets of the caches and are more than those hold: a piece of the depth after
  * another, the sums going on in C. Rows of A are brought together, and panels of B where enough of them use it; for few
  * rows B stays in place, but pieces are short, so that its rows are walked along. 256 x 512 x 512 takes 0.57 of the
- * time so, 32 x 512 x 512 0.64, 256 x 1024 x 1024 0.5, 512 x 4096 x 4096 0.65. B is IN_PLACE or TRANSPOSED. Scratch:
+ * time so, 32 x 512 x 512 0.64, 256 x 1024 x 256 0.6, 512 x 4096 x 4096 0.65. B is IN_PLACE or TRANSPOSED. Scratch:
  * min(rows, FAR_ROWS) times FAR_PIECE bytes, and PANEL_BYTES for each element of a piece. */
 static void multiply_far(const struct product *whole, ptrdiff_t first, ptrdiff_t last, ptrdiff_t columns,
                          enum source source, ptrdiff_t valid, real *scratch)
