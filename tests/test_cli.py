@@ -119,6 +119,33 @@ class TestTrainAndPredict:
             assert float(high) + float(low) == pytest.approx(1, abs=1e-6)
             assert kind == ("high" if float(high) > float(low) else "low")
 
+    def test_a_table_without_a_header(self, run, tmp_path):
+        """Every row counts, in training and in prediction, however few rows there are."""
+        flowers, table, model = load_bundled("iris"), tmp_path / "iris.csv", tmp_path / "model.npz"
+        rows = [",".join(map(str, row)) for row in zip(*flowers.columns.values(), strict=True)]
+        table.write_text("\n".join(rows))
+        status, output, _ = run("train", table, "--epochs", 20, "--lr", 0.2, "--save", model)
+        assert status == 0
+        assert "iris.csv: 150 rows, no header, 4 features, classification of 'column_5'" in output
+        table.write_text(rows[0])
+        assert run("predict", model, table)[:2] == (0, "column_5\nsetosa\n")
+        table.write_text("column_1,column_2,column_3,column_4\n5.1,3.5,1.4,0.2\n")
+        assert run("predict", model, table, "--header")[:2] == (0, "column_5\nsetosa\n")
+
+    def test_a_header_that_may_be_a_row(self, run, refused, tmp_path):
+        table, model = tmp_path / "data.csv", tmp_path / "model.npz"
+        table.write_text("0,1,kind\n" + "1.5,3,a\n2.5,1,b\n" * 5)
+        options = ("--epochs", 1, "--quiet", "--save", model)
+        assert "say which with --header or --no-header" in refused("train", table, *options)
+        status, output, _ = run("train", table, "--header", *options)
+        assert status == 0
+        assert "10 rows, 2 features, classification of 'kind' (2 classes)" in output
+        assert run("predict", model, table)[1].splitlines()[0] == "kind"
+        assert len(run("predict", model, table)[1].splitlines()) == 11
+        output = run("train", table, "--no-header", *options)[1]
+        assert "11 rows, no header, 2 features" in output
+        assert "(3 classes)" in output
+
     def test_regression_in_the_targets_unit(self, run, data, tmp_path):
         path, model, new = data(), tmp_path / "model.npz", tmp_path / "predicted.csv"
         status, output, _ = run(
@@ -296,6 +323,10 @@ class TestErrors:
     def test_training(self, refused, data, options, message):
         assert message in refused("train", data(), "--drop", "id", *options)
 
+    def test_header_of_no_file(self, refused):
+        expected = "header: expected --header and --no-header with a CSV file only"
+        assert expected in refused("train", "--dataset", "iris", "--no-header")
+
     def test_data(self, refused, tmp_path):
         path = tmp_path / "data.csv"
         path.write_text("a,b\n1,x\n2,y\n,x\n4,y\n")
@@ -380,7 +411,7 @@ class TestProcess:
         options = {action.option_strings[0] for action in parser._actions if action.option_strings}
         unlisted = {"-h", "--drop", "--task", "--validation-split", "--quiet", "--profile"}
         assert options - listed == unlisted
-        assert listed - options == {"--proba"}
+        assert listed - options == {"--no-header", "--proba"}
 
     def test_interrupt(self, run, monkeypatch):
         def interrupt(*arguments):

@@ -41,26 +41,92 @@ class TestReading:
         assert dict(table.columns) == {"first, or so": ["1", "several\r\nlines"], "b": ["2", "4"]}
         assert table.lines == [3, 5]
 
+    def test_blank_lines_before_the_first(self, csv_file):
+        table = read_csv(csv_file("\n\na;b\n1;2\n"))
+        assert dict(table.columns) == {"a": ["1"], "b": ["2"]}
+        assert table.lines == [4]
+
     @pytest.mark.parametrize(
         ("content", "message"),
         [
-            ("", "data.csv is empty; expected a header line and rows"),
+            ("", "data.csv is empty; expected a line for each row"),
             ("\n\n", "data.csv is empty"),
             ("a,b\n", "data.csv has a header but no rows"),
-            ("1,2\n3,4\n", "the first line holds numbers; expected the columns' names"),
             ("a,,c\n1,2,3\n", "column 2 has no name in the header"),
             (
                 ",b\n0,2\n",
                 "column 1 has no name in the header; to_csv of pandas writes",
             ),
             ("a,b,a\n1,2,3\n", "the header names 'a' more than once"),
-            ("a,b\n1,2\n3\n", "line 3: 1 fields, but the header names 2 columns"),
-            ("a,b\n1,2,3\n", "line 2: 3 fields, but the header names 2 columns"),
+            ("a,b\n1,2\n3\n", "line 3: 1 fields, but the first line has 2"),
+            ("a,b\n1,2,3\n", "line 2: 3 fields, but the first line has 2"),
         ],
     )
     def test_what_is_no_table_is_refused(self, csv_file, content, message):
         with pytest.raises(ValueError, match=message):
             read_csv(csv_file(content))
+
+    @pytest.mark.parametrize(
+        ("content", "names"),
+        [
+            ("a,b,kind\n1,2,x\n3,4,y\n", "a b kind"),  # texts over numbers
+            ("a,b\n1,\n,?\n", "a b"),
+            ("a,b\n1,2\na,b\n3,4\n", "a b"),  # two files, one behind the other
+            ("a,2019\nx,y\nz,y\n", "a 2019"),  # a number over texts
+            ("sky,wind\nred,no\nblue,yes\nred,yes\n", "sky wind"),  # stand nowhere below
+            ("a;b\n1,5;2,5\n3,5;4,5\n", "a b"),
+            ("5.1,3.5,x\n4.9,3.0,x\n6.2,3.4,y\n", None),
+            ("5.1,,x\n4.9,3.0,x\n", None),
+            ("NA,3.5\n4.9,3.0\n", None),
+            ("5,1;3,5;x\n4,9;3,0;x\n", None),
+            ("1,2\n3,4\n", None),
+            ("1.5,2.5\n", None),
+            ("red,no\nblue,yes\nred,yes\nblue,no\n", None),
+        ],
+    )
+    def test_a_first_line_unlike_what_is_below_is_a_header(self, csv_file, content, names):
+        table = read_csv(csv_file(content))
+        if names is not None:
+            assert list(table.columns) == names.split()
+            assert table.lines[0] == 2
+        else:
+            assert list(table.columns) == ["column_1", "column_2", "column_3"][: len(table.columns)]
+            assert table.lines == list(range(1, content.count("\n") + 1))
+
+    @pytest.mark.parametrize(
+        ("content", "reason"),
+        [
+            ("0,1,2\n5.5,3,4\n", "its fields count the columns"),
+            (",0,1\n0,5.5,3\n1,2.5,3\n", "its fields count the columns"),
+            ("0,1,target\n5,3,x\n4,3,x\n", "'0', '1' could stand below, 'target' could not"),
+            ("5.1,x\n4.9,y\n4.8,y\n", "'5.1' could stand below, 'x' could not"),
+            ("red,kind\nblue,1\nred,2\n", "'red' could stand below, 'kind' could not"),
+            ("?,\n1,2\n", "it holds no values"),
+            (",\n1,2\n", "it holds no values"),
+        ],
+    )
+    def test_a_first_line_that_may_be_both_is_asked_about(self, csv_file, content, reason):
+        path = csv_file(content)
+        with pytest.raises(
+            ValueError,
+            match=f"data.csv: the first line may name the columns or be a row: {reason}; "
+            r"say which with --header or --no-header, in Python header=True or False",
+        ):
+            read_csv(path)
+        assert len(read_csv(path, header=False)) == content.count("\n")
+
+    def test_header_as_told(self, csv_file):
+        path = csv_file("2019,2020\n1,2\n3,4\n")
+        assert dict(read_csv(path, header=True).columns) == {"2019": ["1", "3"], "2020": ["2", "4"]}
+        path = csv_file("a,b\n1,2\n")
+        assert read_csv(path, header=False).columns["column_2"] == ["b", "2"]
+        with pytest.raises(TypeError, match="header: expected True or False, got 'no' \\(str\\)"):
+            read_csv(path, header="no")
+
+    def test_no_row_is_lost_behind_those_that_are_compared(self, csv_file, monkeypatch):
+        monkeypatch.setattr(tables, "COMPARED_ROWS", 2)
+        table = read_csv(csv_file("1,x\n2,x\n3,y\n4,z\nfive,z\n"))
+        assert table.columns["column_1"] == ["1", "2", "3", "4", "five"]
 
     def test_binary_and_overlong_content_is_refused(self, csv_file, tmp_path):
         with pytest.raises(ValueError, match="is not a text file in UTF-8"):

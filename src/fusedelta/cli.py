@@ -117,8 +117,9 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
         "data",
         nargs="?",
         metavar="data.csv",
-        help="delimited text with a header; text columns become one input per value",
+        help="delimited text; text columns become one input per value",
     )
+    _add_header(data, "told from the rows below")
     data.add_argument(
         "--dataset", choices=tables.BUNDLED, help="real data from scikit-learn instead"
     )
@@ -229,6 +230,7 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
 def _add_predict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="model.npz", help="what train --save wrote")
     parser.add_argument("data", metavar="new.csv", help="has the features' columns, in any order")
+    _add_header(parser, "as in the table that the model was trained on")
     parser.add_argument("--proba", action="store_true", help="add each class's probability")
     parser.add_argument("--output", metavar="FILE", help="write to a file, not to the terminal")
 
@@ -269,6 +271,15 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
 
 def _add_info(parser: argparse.ArgumentParser) -> None:
     """Info takes no arguments."""
+
+
+def _add_header(parser: argparse._ActionsContainer, default: str) -> None:
+    parser.add_argument(
+        "--header",
+        action=argparse.BooleanOptionalAction,
+        help="whether the first line names the columns, which are column_1, column_2, ... without "
+        f"(default: {default})",
+    )
 
 
 def _add_dtype(parser: argparse._ActionsContainer, default: str) -> None:

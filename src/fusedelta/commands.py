@@ -19,7 +19,7 @@ import fusedelta as fd
 from fusedelta import choices, demos, plots, text
 from fusedelta.encoding import Categorical, Encoding, detect_task
 from fusedelta.progress import show
-from fusedelta.tables import Table, load_bundled, read_csv, write_csv
+from fusedelta.tables import Table, are_numbered, load_bundled, read_csv, write_csv
 from fusedelta.tabular import TableModel, split_rows
 from fusedelta.validation import DTYPES, integer
 
@@ -55,7 +55,10 @@ def train(options: Namespace) -> None:
 def predict(options: Namespace) -> None:
     """Write a saved model's predictions for a table as CSV."""
     model = TableModel.load(options.model)
-    columns = model.predict(read_csv(options.data), options.proba)
+    header = options.header
+    if header is None:  # its columns are found by name, or it was trained without names
+        header = not are_numbered(column.name for column in model.encoding.features)
+    columns = model.predict(read_csv(options.data, header), options.proba)
     with (
         open(options.output, "w", encoding="utf-8", newline="")
         if options.output
@@ -134,7 +137,11 @@ def _training_table(options: Namespace) -> tuple[Table, str]:
     """Return the table that was asked for, and the name of its target."""
     if (options.data is None) == (options.dataset is None):
         raise ValueError("expected either a CSV file or --dataset; see fusedelta train -h")
-    table = read_csv(options.data) if options.data else load_bundled(options.dataset)
+    if options.dataset and options.header is not None:
+        raise ValueError("header: expected --header and --no-header with a CSV file only")
+    table = (
+        read_csv(options.data, options.header) if options.data else load_bundled(options.dataset)
+    )
     table = table.without(options.drop)
     target = options.target if options.target is not None else list(table.columns)[-1]
     table.require([target])
@@ -235,10 +242,11 @@ def _describe(table: Table, model: TableModel, options: Namespace) -> str:
     classes = f" ({target.width} classes)" if isinstance(target, Categorical) else ""
     dense = [layer for layer in net.layers if isinstance(layer, fd.Dense)]
     sizes = [model.encoding.width, *(layer.units for layer in dense)]
+    unnamed = "no header, " if are_numbered(table.columns) else ""
     more = f"{options.normalization} normalization, " if options.normalization else ""
     more += f"dropout {options.dropout:g}, " if options.dropout is not None else ""
     return (
-        f"{table.source}: {len(table)} rows, {len(model.encoding.features)} features, "
+        f"{table.source}: {len(table)} rows, {unnamed}{len(model.encoding.features)} features, "
         f"{model.encoding.task} of {target.name!r}{classes}\n"
         f"network {'-'.join(map(str, sizes))}, {more}{options.activation} and "
         f"{dense[-1].activation}, {net.loss}, {options.optimizer}, {net.dtype}"

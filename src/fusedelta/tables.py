@@ -3,11 +3,15 @@
 A table read from a file stays text until somebody asks for a column: `Table.numbers` and
 `Table.texts` convert it and name file, line and column of whatever does not fit. So a model
 decides how a column is read, and columns that it does not use may hold anything.
+
+The first line of a file may name the columns; if nobody says, `read_csv` compares it with the
+column below each of its fields.
 """
 
 from __future__ import annotations
 
 import csv
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
@@ -16,15 +20,22 @@ from typing import Any, TextIO
 
 import numpy as np
 
+from fusedelta import validation
 from fusedelta._frozen import frozen
 
-__all__ = ["BUNDLED", "Table", "load_bundled", "read_csv", "write_csv"]
+__all__ = ["BUNDLED", "Table", "are_numbered", "load_bundled", "read_csv", "write_csv"]
 
 BUNDLED = ("breast_cancer", "diabetes", "digits", "iris", "wine")
 """The data sets of scikit-learn that `load_bundled` knows; the target is the last column."""
 
-DELIMITERS = (",", ";", "\t")
+DELIMITERS = (";", "\t", ",")  # a tie goes to the earlier one: commas may be those of 1,5
 MISSING = {"", "?", "n/a", "na", "nan", "none", "null"}
+
+#: With so many rows below it the first line is compared, to tell whether it is a header.
+COMPARED_ROWS = 1000
+
+#: The name of a column in a file without a header, by its number from 1.
+NUMBERED = "column_{}"
 
 
 @frozen
@@ -82,8 +93,7 @@ class Table:
             return bool(np.isfinite(np.array(values, dtype=np.float64)).any())  # most columns
         except ValueError:
             present = [value for value in values if not _is_missing(value)]
-            likely = sum(_is_number(str(value).replace(",", "")) for value in present)
-            return 2 * likely >= max(len(present), 1)
+            return bool(present) and _mostly_numbers(present)
 
     def numbers(self, name: str) -> np.ndarray:
         """Return a column as finite numbers.
@@ -141,14 +151,18 @@ class Table:
         return ValueError(f"{self.source}, line {self.lines[row]}, column {name!r}: {trouble}")
 
 
-def read_csv(path: str | PathLike[str]) -> Table:
-    """Read a text file of columns with a header line.
+def read_csv(path: str | PathLike[str], header: bool | None = None) -> Table:
+    """Read a text file of columns.
 
     Parameters
     ----------
     path : path-like
-        UTF-8 text, delimited by the one of comma, semicolon and tab that splits the header into
-        most columns. Fields may be quoted. Blank lines are ignored.
+        UTF-8 text, delimited by the one of comma, semicolon and tab that splits the first line into
+        most columns, a comma last. Fields may be quoted. Blank lines are ignored.
+    header : bool, optional
+        Whether the first line names the columns. Otherwise it is a row, and the columns are named
+        ``column_1``, ``column_2`` and so on. By default the fields of the first line are compared
+        with what stands below them (see Notes).
 
     Returns
     -------
@@ -159,19 +173,39 @@ def read_csv(path: str | PathLike[str]) -> Table:
     OSError
         If the file cannot be read.
     ValueError
-        If it is not such a table: no text, no header, columns without a name or with the same
-        name, a line with too few or too many fields, no rows.
+        If it is not such a table: no text, columns without a name or with the same name, a line
+        with too few or too many fields, no rows. Or if the first line may be a header or a row.
+
+    Notes
+    -----
+    A field is like its column if it is a number over numbers, or if it stands there again within
+    the next 1000 rows. If all fields are, the first line is a row; if none is, it is a header;
+    anything else is an error, and so are the names 0, 1, 2, ..., which pandas gives to columns
+    without any. Fields without a value say nothing.
     """
     source = str(path)
+    if header is not None:
+        header = validation.boolean("header", header)
     with open(path, encoding="utf-8-sig", newline="") as file:
         try:
-            header, rows, lines = _read_rows(file, source)
+            rows, lines = _read_rows(file, source)
         except UnicodeDecodeError as error:
             raise ValueError(f"{source} is not a text file in UTF-8: {error}") from None
         except csv.Error as error:
             raise ValueError(f"{source} is not a table: {error}") from None
-    columns = dict(zip(header, map(list, zip(*rows, strict=True)), strict=True))
-    return Table(source, columns, lines)
+    if _has_header(rows, source) if header is None else header:
+        names = _check_names(rows.pop(0), source)
+        del lines[0]
+        if not rows:
+            raise ValueError(f"{source} has a header but no rows")
+    else:
+        names = [NUMBERED.format(i + 1) for i in range(len(rows[0]))]
+    return Table(source, dict(zip(names, map(list, zip(*rows, strict=True)), strict=True)), lines)
+
+
+def are_numbered(names: Iterable[str]) -> bool:
+    """Tell whether these are names that `read_csv` gives to columns without any."""
+    return all(re.fullmatch(NUMBERED.format("[1-9][0-9]*"), name) for name in names)
 
 
 def load_bundled(name: str) -> Table:
@@ -216,36 +250,60 @@ def write_csv(file: TextIO, columns: Mapping[str, Sequence[str]]) -> None:
     writer.writerows(zip(*columns.values(), strict=True))
 
 
-def _read_rows(file: TextIO, source: str) -> tuple[list[str], list[list[str]], list[int]]:
-    """Return the header, rows of fields, and the line on which each row ends."""
-    first = file.readline()
+def _read_rows(file: TextIO, source: str) -> tuple[list[list[str]], list[int]]:
+    """Return rows of as many fields as the first, and the line on which each row ends."""
+    first = next(filter(str.strip, file), "")
     delimiter = max(DELIMITERS, key=lambda each: len(next(csv.reader([first], delimiter=each), [])))
     file.seek(0)
     reader = csv.reader(file, delimiter=delimiter)
-    header = _check_header(next(reader, []), source)
-    rows, lines = [], []
+    rows: list[list[str]] = []
+    lines = []
     for row in reader:
         if not row:
             continue
-        if len(row) != len(header):
+        if rows and len(row) != len(rows[0]):
             raise ValueError(
                 f"{source}, line {reader.line_num}: {len(row)} fields, "
-                f"but the header names {len(header)} columns"
+                f"but the first line has {len(rows[0])}"
             )
         rows.append(row)
         lines.append(reader.line_num)
     if not rows:
-        raise ValueError(f"{source} has a header but no rows")
-    return header, rows, lines
+        raise ValueError(f"{source} is empty; expected a line for each row")
+    return rows, lines
 
 
-def _check_header(fields: list[str], source: str) -> list[str]:
+def _has_header(rows: list[list[str]], source: str) -> bool:
+    """Tell whether the first row names the columns, as `read_csv` says, or raise ValueError."""
+    first = [field.strip() for field in rows[0]]
+    like: list[str] = []
+    unlike: list[str] = []
+    for field, column in zip(first, zip(*rows[: 1 + COMPARED_ROWS], strict=True), strict=True):
+        if not _is_missing(field):
+            (like if _is_like(field, column[1:]) else unlike).append(field)
+    counted = bool(like) and [field for field in first if field] == [
+        str(i) for i in range(len(like))
+    ]
+    if counted or bool(like) == bool(unlike):
+        reason = "its fields count the columns" if counted else "it holds no values"
+        if like and unlike:
+            reason = f"{_quoted(like, 3)} could stand below, {_quoted(unlike, 3)} could not"
+        raise ValueError(
+            f"{source}: the first line may name the columns or be a row: {reason}; "
+            "say which with --header or --no-header, in Python header=True or False"
+        )
+    return bool(unlike)
+
+
+def _is_like(field: str, below: Sequence[str]) -> bool:
+    """Tell whether a value that is there could be one more of those below it."""
+    present = [value.strip() for value in below if not _is_missing(value)]
+    return _mostly_numbers([field]) if _mostly_numbers(present) else field in present
+
+
+def _check_names(fields: list[str], source: str) -> list[str]:
     """Return the names of the columns, or raise ValueError."""
     names = [field.strip() for field in fields]
-    if not any(names):
-        raise ValueError(f"{source} is empty; expected a header line and rows")
-    if all(map(_is_number, names)):
-        raise ValueError(f"{source}: the first line holds numbers; expected the columns' names")
     if "" in names:
         at = names.index("")
         hint = "; to_csv of pandas writes an index so, but not with index=False" if at == 0 else ""
@@ -258,6 +316,11 @@ def _check_header(fields: list[str], source: str) -> list[str]:
 
 def _is_missing(value: object) -> bool:
     return str(value).strip().lower() in MISSING
+
+
+def _mostly_numbers(values: Sequence[object]) -> bool:
+    """Tell whether at least half of them are numbers, or try to be, as 1,5 or 1,000."""
+    return 2 * sum(_is_number(str(value).replace(",", "")) for value in values) >= len(values)
 
 
 def _is_number(value: str | float) -> bool:
