@@ -60,7 +60,7 @@ INLINE ptrdiff_t categorical_columns(const int divergence, const int weighted, c
     ptrdiff_t i = 0;
     if (n > COLUMNS) return 0;
     for (; m - i >= LANES; i += LANES) {
-        vec z[COLUMNS], e[COLUMNS], t[COLUMNS], weight[BLOCK], gap[BLOCK];
+        vec z[COLUMNS], e[COLUMNS], t[COLUMNS], weight[BLOCK], gap[BLOCK], largest;
         mask label;
         columns_of((const real *)loss->Y + i * ld, ld, n, z);
         const struct softmaxes s = softmax_columns(z, n, e);
@@ -70,7 +70,7 @@ INLINE ptrdiff_t categorical_columns(const int divergence, const int weighted, c
                 t[j] = v_select(label == splat_bits((bits)j), splat((real)loss->on), splat((real)loss->off));
         } else {
             columns_of((const real *)loss->T + i * ld, ld, n, t);
-            label = first_columns(t, n);
+            label = first_columns(t, n, &largest);
         }
         UNROLL for (int j = 0; j < BLOCK; j++) weight[j] = gap[j] = splat(0);
         for (ptrdiff_t j = 0; j < n; j++) {

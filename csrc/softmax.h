@@ -78,15 +78,15 @@ INLINE vec fold_columns(vec sum[BLOCK])
     return sum[0];
 }
 
-/* Where each row's first maximum is. */
-INLINE mask first_columns(const vec z[COLUMNS], ptrdiff_t n)
+/* Each row's maximum, and where its first one is. */
+INLINE mask first_columns(const vec z[COLUMNS], ptrdiff_t n, vec *max)
 {
-    vec max = splat(-(real)__builtin_inf());
     mask first = splat_bits(0);
+    *max = splat(-(real)__builtin_inf());
     for (ptrdiff_t j = 0; j < n; j++) {
-        const mask larger = z[j] > max;
+        const mask larger = z[j] > *max;
         first = (mask)v_select(larger, (vec)splat_bits((bits)j), (vec)first);
-        max = v_select(larger, z[j], max);
+        *max = v_select(larger, z[j], *max);
     }
     return first;
 }
@@ -98,9 +98,9 @@ struct softmaxes {
 
 INLINE struct softmaxes softmax_columns(const vec z[COLUMNS], ptrdiff_t n, vec e[COLUMNS])
 {
-    struct softmaxes s = {.max = splat(-(real)__builtin_inf()), .argmax = first_columns(z, n)};
+    struct softmaxes s;
+    s.argmax = first_columns(z, n, &s.max);
     vec sum[BLOCK];
-    for (ptrdiff_t j = 0; j < n; j++) s.max = v_max(s.max, z[j]);
     UNROLL for (int j = 0; j < BLOCK; j++) sum[j] = splat(0);
     for (ptrdiff_t j = 0; j < n; j++) {
         e[j] = v_exp(z[j] - s.max);

@@ -75,6 +75,7 @@ cdef class Program(Workspace):
     cdef void score(self, ptrdiff_t m, score_t *score) noexcept nogil
     cdef void backward(self, ptrdiff_t m, double rate, double beta) noexcept nogil
     cdef void step(self, ptrdiff_t m, score_t *score) noexcept nogil
+    cdef bint is_whole(self, ptrdiff_t m) noexcept nogil
     cdef void whole_step(self, ptrdiff_t m, double alpha, double beta, score_t *score) noexcept nogil
     cdef void step_of_user(self, ptrdiff_t m, score_t *score) noexcept nogil
     cdef void settle(self) noexcept nogil

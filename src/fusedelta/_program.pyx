@@ -342,7 +342,7 @@ cdef class Program(Workspace):
                 team_run(self.team, threads, run_share, &step)
                 self.settle()
                 return
-        if self.narrow or (m == 1 and self.dense):
+        if self.is_whole(m):
             self.whole_step(m, alpha, beta, score)
         else:
             self.forward(m, 1)
@@ -351,6 +351,10 @@ cdef class Program(Workspace):
             self.settle()
         if self.net.finish != NULL:
             self.net.finish(&self.net, 0, 1)
+
+    cdef bint is_whole(self, ptrdiff_t m) noexcept nogil:
+        """Whether `whole_step` makes the passes of a step."""
+        return self.narrow or (m == 1 and self.dense)
 
     cdef void whole_step(self, ptrdiff_t m, double alpha, double beta, score_t *score) noexcept nogil:
         if self.narrow:
