@@ -63,7 +63,7 @@ class Assembly:
         self._optimizer = optimizers.resolve(optimizer)
         self._dtype = validation.float_dtype(dtype)
         self._seed = validation.seed(seed)
-        self._n_threads = None if n_threads is None else validation.integer("n_threads", n_threads)
+        self._n_threads = validation.thread_count(n_threads)
         n_inputs = validation.input_shape(input_shape)
         sequences = np.random.SeedSequence(self._seed).spawn(3)
         self._rng_init, self._rng_shuffle = (

@@ -169,7 +169,7 @@ def compare(
     """
     steps = None if steps is None else validation.integer("steps", steps)
     batch_size = None if batch_size is None else validation.integer("batch_size", batch_size)
-    verbose = validation.choice("verbose", verbose, (0, 1))
+    verbose = validation.verbosity(verbose, most=1)
     profile = validation.boolean("profile", profile)
     racers = [Racer(cls.like(net), X, y, batch_size) for cls in (Sequential, reference.Sequential)]
     difference = relative_difference(*(racer.results() for racer in racers))

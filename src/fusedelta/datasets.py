@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fusedelta import validation
+
 __all__ = ["Problem", "jumping_back", "softmax", "spiral", "xor"]
 
 
@@ -58,7 +60,7 @@ def xor(seed: int = 0) -> Problem:
     >>> xor().X.tolist()
     [[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [-1.0, 1.0]]
     """
-    random = np.random.RandomState(seed)
+    random = _random(seed)
     X = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [-1.0, 1.0]])
     y = np.array([[0.0], [1.0], [1.0], [0.0]])
     W = [random.rand(2, 2), random.rand(2, 1)]
@@ -97,8 +99,8 @@ def spiral(samples_per_class: int = 200, noise: float = 0.3, seed: int = 42) -> 
     >>> X.shape, y.shape, [w.shape for w in weights[::2]]
     ((400, 2), (400, 1), [(2, 16), (16, 8), (8, 1)])
     """
-    random = np.random.RandomState(seed)
-    n = samples_per_class
+    n = validation.integer("samples_per_class", samples_per_class, bits=24)
+    random = _random(seed)
     angle = np.sqrt(random.rand(n)) * 2 * np.pi
     radius = 2 * angle + np.pi
     arm = radius * np.cos(angle), radius * np.sin(angle)
@@ -135,7 +137,7 @@ def jumping_back(seed: int = 42) -> Problem:
     >>> jumping_back().y.tolist()
     [[0.21, 0.83, 0.87, 0.75]]
     """
-    random = np.random.RandomState(seed)
+    random = _random(seed)
     X = random.randint(1, 100, size=(1, 5)) / 100
     y = random.randint(1, 100, size=(1, 4)) / 100
     sizes = [5, 3, 5, 4]
@@ -170,7 +172,7 @@ def softmax(seed: int = 7) -> Problem:
     >>> softmax().y.sum(axis=1).tolist() == [1.0] * 96
     True
     """
-    random = np.random.RandomState(seed)
+    random = _random(seed)
     X = random.randn(96, 6)
     y = np.eye(4)[random.randint(0, 4, 96)]
     W = [random.randn(6, 10) * 0.4, random.randn(10, 4) * 0.4]
@@ -181,3 +183,8 @@ def softmax(seed: int = 7) -> Problem:
 def _interleave(W: list[np.ndarray], b: list[np.ndarray]) -> list[np.ndarray]:
     """Return ``[W0, b0, W1, b1, ...]``, each C-contiguous."""
     return [np.ascontiguousarray(array) for pair in zip(W, b, strict=True) for array in pair]
+
+
+def _random(seed: int) -> np.random.RandomState:
+    """The generator of the texts."""
+    return np.random.RandomState(validation.integer("seed", seed, minimum=0, below=2**32))

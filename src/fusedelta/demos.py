@@ -11,7 +11,7 @@ from collections.abc import Callable
 from os import PathLike
 
 import fusedelta as fd
-from fusedelta import datasets, plots, text, validation
+from fusedelta import datasets, plots, text
 from fusedelta._frozen import frozen
 from fusedelta.datasets import Problem
 from fusedelta.progress import show
@@ -76,8 +76,6 @@ def build(
         If the seed is no integer from 0 to 2^32 - 1.
     """
     demo = DEMOS[name]
-    if seed is not None:
-        validation.integer("seed", seed, minimum=0, below=2**32)
     problem = demo.problem() if seed is None else demo.problem(seed=seed)
     net = fd.Sequential(
         list(demo.layers),

@@ -200,7 +200,7 @@ class Ensemble(EnsembleAssembly):
         """
         epochs = validation.integer("epochs", epochs)
         shuffle = validation.boolean("shuffle", shuffle)
-        verbose = validation.choice("verbose", verbose, (0, 1, 2))
+        verbose = validation.verbosity(verbose)
         batch_size = None if batch_size is None else validation.integer("batch_size", batch_size)
         bootstrap = validation.boolean("bootstrap", bootstrap)
         order = (epochs, batch_size, shuffle, validation_split)

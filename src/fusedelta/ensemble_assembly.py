@@ -45,8 +45,8 @@ class EnsembleAssembly:
         seed: int | Sequence[int] | None = None,
         n_threads: int | None = None,
     ) -> None:
-        n = validation.integer("n", n)
-        n_threads = None if n_threads is None else validation.integer("n_threads", n_threads)
+        n = validation.integer("n", n, bits=20)
+        n_threads = validation.thread_count(n_threads)
         rule = optimizers.resolve(optimizer)
         rates = [rule.learning_rate] * n
         if learning_rate is not None:
@@ -68,7 +68,7 @@ class EnsembleAssembly:
     def _hold(self, networks: list[Sequential], n_threads: int | None, seed: Any = None) -> None:
         self._members = tuple(networks)
         self._seed = self.seeds if seed is None else seed
-        self._n_threads = None if n_threads is None else validation.integer("n_threads", n_threads)
+        self._n_threads = validation.thread_count(n_threads)
         self.callbacks: list[list[Callback]] = []
         self.bags: list[np.ndarray] | None = None
         self.history: EnsembleHistory | None = None

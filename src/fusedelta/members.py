@@ -44,7 +44,10 @@ def seeds_of(seed: Any, n: int) -> list[int]:
     """Seeds of n members, from one (None: the system's) or from as many."""
     if is_sequence(seed):
         given = _of_length("seed", seed, n, "integers")
-        return [validation.integer(f"seed[{i}]", each, minimum=0) for i, each in enumerate(given)]
+        return [
+            validation.integer(f"seed[{i}]", each, minimum=0, bits=128)
+            for i, each in enumerate(given)
+        ]
     drawn = np.random.SeedSequence(validation.seed(seed)).generate_state(n, np.uint64)
     return [int(each) for each in drawn]
 

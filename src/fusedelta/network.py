@@ -156,7 +156,7 @@ class Sequential(Assembly):
         """
         epochs = validation.integer("epochs", epochs)
         shuffle = validation.boolean("shuffle", shuffle)
-        verbose = validation.choice("verbose", verbose, (0, 1, 2))
+        verbose = validation.verbosity(verbose)
         batch_size = None if batch_size is None else validation.integer("batch_size", batch_size)
         profile = validation.boolean("profile", profile)
         callbacks = listed(callbacks)

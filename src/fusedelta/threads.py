@@ -94,7 +94,7 @@ def _tell_threadpoolctl() -> None:
             return _threads.limit()
 
         def set_num_threads(self, num_threads: int) -> None:
-            _threads.use_limit(max(1, num_threads))
+            _threads.use_limit(min(max(1, num_threads), 2**15))
 
         def get_version(self) -> str | None:
             from fusedelta._version import __version__

@@ -87,8 +87,8 @@ class Fit:
             metrics += [f"val_{name}" for name in metrics]
         about = {"epochs": epochs, "steps": source.steps, "verbose": verbose, "metrics": metrics}
         self._callbacks = CallbackList(callbacks, net, about)
-        self._results = np.empty((epochs, 2))
-        self._validation = None if measure is None else np.empty((epochs, 2))
+        self._results = figures_of(epochs)
+        self._validation = None if measure is None else figures_of(epochs)
         self._more: dict[str, list[float]] = {}
         self._progress = progress.Progress(verbose, self._results, self._validation)
         self._done = 0
@@ -249,3 +249,13 @@ class Fit:
         self._callbacks.on_epoch_end(last, logs)
         for name in logs.keys() - measured:
             self._more.setdefault(name, []).append(logs[name])
+
+
+def figures_of(epochs: int) -> np.ndarray:
+    """Room for the loss and the accuracy of so many epochs."""
+    try:
+        return np.empty((epochs, 2))
+    except (MemoryError, ValueError):
+        raise ValueError(
+            f"epochs: expected as many as there is memory for, 16 bytes each, got {epochs}"
+        ) from None

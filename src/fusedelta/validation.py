@@ -36,6 +36,8 @@ __all__ = [
     "optional",
     "seed",
     "shown",
+    "thread_count",
+    "verbosity",
 ]
 
 DTYPES = ("float32", "float64")
@@ -59,19 +61,34 @@ def shown(value: Any) -> str:
         return f"an array of shape {value.shape} and dtype {value.dtype}"
     if isinstance(value, type):
         return f"the class {value.__name__}"
-    text = " ".join(repr(value).split())
+    text = digits(value) if isinstance(value, int) else " ".join(repr(value).split())
     text = text if len(text) <= 60 else text[:57] + "..."
     return f"{text} ({type(value).__name__})"
 
 
-def integer(name: str, value: Any, minimum: int = 1, below: int | None = None) -> int:
-    """`value` as an int within the bounds; bools and floats are no integers here."""
+def digits(value: Any) -> str:
+    """A number as a message shows it: Python refuses to write integers of thousands of digits."""
+    if isinstance(value, int) and abs(value) >= 10**40:
+        return f"about {'-' if value < 0 else ''}2^{value.bit_length()}"
+    return str(value)
+
+
+def integer(
+    name: str, value: Any, minimum: int = 1, below: int | None = None, bits: int = 63
+) -> int:
+    """`value` as an int within the bounds; bools and floats are no integers here.
+
+    Without `below` it is less than 2^bits, by default what the compiled core can count.
+    """
     expected = f"an integer >= {minimum}" + (f" and below {below}" if below is not None else "")
     if isinstance(value, bool | np.bool_) or not isinstance(value, Integral):
         raise TypeError(f"{name}: expected {expected}, got {shown(value)}")
-    if value < minimum or (below is not None and not value < below):
-        raise ValueError(f"{name}: expected {expected}, got {value}")
-    return int(value)
+    given = int(value)
+    if below is None and given >= 2**bits:
+        expected, below = f"{expected} and below 2^{bits}", 2**bits
+    if given < minimum or (below is not None and given >= below):
+        raise ValueError(f"{name}: expected {expected}, got {digits(given)}")
+    return given
 
 
 def number(
@@ -99,9 +116,13 @@ def number(
         raise TypeError(f"{name}: expected {expected}, got {shown(value)}")
     too_low = (above is not None and value <= above) or (minimum is not None and value < minimum)
     too_high = below is not None and not value < below
-    if too_low or too_high or not math.isfinite(value):
-        raise ValueError(f"{name}: expected {expected}, got {value}")
-    return float(value)
+    try:
+        converted = float(value)
+    except OverflowError:
+        converted = math.inf
+    if too_low or too_high or not math.isfinite(converted):
+        raise ValueError(f"{name}: expected {expected}, got {digits(value)}")
+    return converted
 
 
 above_zero = partial(number, above=0)
@@ -140,13 +161,26 @@ def choice(name: str, value: Any, choices: Iterable[Any], otherwise: str = "") -
     if not isinstance(value, type(choices[0])):
         raise TypeError(f"{name}: expected {expected}{otherwise}; got {shown(value)}")
     if value not in choices:
-        raise ValueError(f"{name}: expected {expected}{otherwise}; got {value!r}")
+        given = digits(value) if isinstance(value, int) else repr(value)
+        raise ValueError(f"{name}: expected {expected}{otherwise}; got {given}")
     return value
 
 
-def seed(value: Any) -> int | None:
-    """A seed: None, or an int >= 0."""
-    return None if value is None else integer("seed", value, minimum=0)
+def seed(value: Any, name: str = "seed") -> int | None:
+    """A seed: None, or an int >= 0, as large as those that NumPy draws from the system."""
+    return None if value is None else integer(name, value, minimum=0, bits=128)
+
+
+def verbosity(value: Any, most: int = 2) -> int:
+    """How much to print: 0 to `most`, where True is 1 and False is 0."""
+    is_integer = isinstance(value, np.bool_ | Integral)
+    chosen: int = choice("verbose", int(value) if is_integer else value, range(most + 1))
+    return chosen
+
+
+def thread_count(value: Any) -> int | None:
+    """The most threads of a network or an ensemble: None, or as many as the core can count."""
+    return None if value is None else integer("n_threads", value, bits=15)
 
 
 def float_dtype(value: Any) -> np.dtype:
