@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import re
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -255,6 +256,39 @@ def test_plain_progress_bar(sequential, capsys, monkeypatch):
     assert last == (
         f"[{30 * '='}] 4/4  loss {history.loss[3]:.4f}  accuracy {history.accuracy[3]:.4f}\n"
     )
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt])
+@pytest.mark.parametrize("moment", ["on_train_begin", "on_epoch_begin", "on_batch_end"])
+def test_an_exception_ends_the_line_of_the_bar(sequential, capsys, monkeypatch, error, moment):
+    monkeypatch.setattr(progress, "bar", progress.Bar)
+
+    def fail(*arguments):
+        if arguments[0] in (2, {}):  # the third epoch or step, or the start
+            raise error
+
+    bar, failing = fd.ProgressBar(), fd.LambdaCallback(**{moment: fail})
+    net = classifier(sequential)
+    with pytest.raises(error):
+        fit(net, [bar, failing], 4)
+    done = 2 if moment == "on_epoch_begin" else 0
+    shown = capsys.readouterr().err
+    assert shown.count("\n") == 1
+    assert re.search(rf"\r\[[= ]{{30}}\] {done}/4[^\r]*\n$", shown)
+    fit(net, bar, 1)  # it goes on with a line of its own
+    assert re.search(r"\r\[={30}\] 1/1  loss [^\r]*\n$", capsys.readouterr().err)
+
+
+def test_divergence_ends_the_line_of_the_bar_before_its_warning(sequential, capsys, monkeypatch):
+    monkeypatch.setattr(progress, "bar", progress.Bar)
+    net = sequential([fd.Dense(1)], "mean_squared_error", fd.SGD(1e30), (2,), seed=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", fd.DivergenceWarning)
+        with pytest.raises(fd.DivergenceWarning):
+            net.fit(np.ones((4, 2)), np.ones(4), 9, verbose=0, callbacks=fd.ProgressBar())
+    shown = capsys.readouterr().err
+    assert shown.count("\n") == 1
+    assert shown.endswith("\n")
 
 
 def test_a_shorter_line_covers_a_longer_one(capsys):

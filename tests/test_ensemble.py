@@ -1,6 +1,7 @@
 """Ensembles: each member is what a lone network would be, whatever runs beside it."""
 
 import copy
+import re
 import threading
 import tracemalloc
 
@@ -10,7 +11,7 @@ from cases import MIXED, OPTIMIZERS
 from ensembles import LABELS, T, X, assert_alike, assert_untouched, build, lone
 
 import fusedelta as fd
-from fusedelta import _threads, sources
+from fusedelta import _threads, progress, sources
 
 pytestmark = pytest.mark.usefixtures("eager")  # threads, however little there is to do
 
@@ -90,6 +91,18 @@ def test_little_work_stays_on_one_thread():
     note = fd.LambdaCallback(on_train_end=lambda logs: seen.append(threading.get_ident()))
     build().fit(X, T, verbose=0, callbacks=note)
     assert seen == [threading.get_ident()] * 5
+
+
+def test_an_exception_of_one_member_ends_the_line_of_anothers_bar(capsys, monkeypatch):
+    monkeypatch.setattr(progress, "bar", progress.Bar)
+
+    def fail(logs):
+        raise ZeroDivisionError
+
+    each = [fd.ProgressBar(), fd.LambdaCallback(on_train_begin=fail)]
+    with pytest.raises(ZeroDivisionError):
+        build(n=2).fit(X, T, verbose=0, callbacks=lambda i: each[i])
+    assert re.fullmatch(r"(\r\[ {30}\] 0/1){2}\n", capsys.readouterr().err)
 
 
 # ---- seeds and learning rates --------------------------------------------------------------------

@@ -129,6 +129,9 @@ class Callback:
             Loss, and accuracy of a classification, of the epoch up to here.
         """
 
+    def _close(self) -> None:
+        """After the training, however it ended."""
+
 
 class CallbackList:
     """Several callbacks as one.
@@ -168,6 +171,11 @@ class CallbackList:
         """Call it for all."""
         for callback in self._callbacks:
             callback.on_train_end(self._last_logs)
+
+    def close(self) -> None:
+        """Let all put away what is open."""
+        for callback in self._callbacks:
+            callback._close()
 
     def on_epoch_begin(self, epoch: int) -> None:
         """Call it for all."""
@@ -351,8 +359,11 @@ class CSVLogger(Callback):
 class ProgressBar(Callback):
     """Draws a bar of the epochs on stderr: tqdm's where that is installed, else a plain one.
 
-    Best with ``verbose=0``, so that no lines come between.
+    Best with ``verbose=0``, so that no lines come between. Its line is ended when the training is,
+    also where an exception ends it.
     """
+
+    _bar: Any = None
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Draw it empty."""
@@ -365,7 +376,12 @@ class ProgressBar(Callback):
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         """Leave it as it is."""
-        self._bar.close()
+        self._close()
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
 
 
 def checked_function(name: str, function: Any) -> Callable[..., Any]:

@@ -46,7 +46,7 @@ fewer members, each has an equal number of threads for its own steps, if these a
 from __future__ import annotations
 
 import warnings
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -214,7 +214,7 @@ class Ensemble(EnsembleAssembly):
             self._build(data[0].n_inputs)
             self.bags, self.callbacks = bags, listed
             fits = [
-                Fit(member, source, epochs, measure, each, verbose=0)
+                stack.enter_context(closing(Fit(member, source, epochs, measure, each, verbose=0)))
                 for member, (source, measure, _), each in zip(self, data, listed, strict=True)
             ]
             samples = sum(members.in_arrays(each).m for each in data)

@@ -37,9 +37,9 @@ def train(
     verbose: int,
 ) -> History:
     """Train a network; parameters as for `Fit`."""
-    fit = Fit(net, source, epochs, measure, callbacks, verbose)
-    fit.begin()
-    history = fit.run()
+    with closing(Fit(net, source, epochs, measure, callbacks, verbose)) as fit:
+        fit.begin()
+        history = fit.run()
     if fit.shortage is not None:
         warnings.warn(fit.shortage, UserWarning, stacklevel=3)
     if fit.divergence is not None:
@@ -48,7 +48,7 @@ def train(
 
 
 class Fit:
-    """One fit of a network: `begin`, then `run`, which may be in another thread.
+    """One fit of a network: `begin`, `run`, which may be in another thread, and `close`.
 
     Parameters
     ----------
@@ -116,6 +116,10 @@ class Fit:
         finally:
             self._net._history = history = self.history
         return history
+
+    def close(self) -> None:
+        """Let the callbacks put away what is open, however it ended."""
+        self._callbacks.close()
 
     def _run(self) -> None:
         while not self._net.stop_training and (count := self._next_epochs()):
