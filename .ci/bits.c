@@ -57,6 +57,14 @@ static uint64_t digest(const void *block, size_t bytes, uint64_t hash)
     return hash;
 }
 
+/* These are filled by hand below. A size that changed means a field that is new (one that fits into padding does not
+ * show): give it what Program gives it (_program.pyx, _workspace.pyx) if a kernel called here looks at it, else leave
+ * it zero; then write the new size here. */
+_Static_assert(sizeof(struct row) == 224, "struct row: has `build` what is new in it?");
+_Static_assert(sizeof(struct loss) == 176, "struct loss: has `build` what is new in it?");
+_Static_assert(sizeof(struct net) == 88 + sizeof(struct loss), "struct net: has `build` what is new in it?");
+_Static_assert(sizeof(struct share) == 40, "struct share: has `dense_step` what is new in it?");
+
 /* X, Y, D and Dx of the rows share their memory with the neighbours'; feature-major, row n of Y is ones. */
 static void build(struct net *net, struct row *rows, enum path path, const struct kernels *cpu)
 {
@@ -69,16 +77,16 @@ static void build(struct net *net, struct row *rows, enum path path, const struc
         const ptrdiff_t ldx = columns ? lanes : whole_blocks(k);
         const ptrdiff_t height = columns ? n : m, across = columns ? lanes : ld;
         struct row *row = &rows[i], *below = row - 1;
-        *row = (struct row){.k = k, .n = n, .height = k + 1, .ldx = ldx, .ld = ld, .W = numbers(k + 1, n, ld)};
-        row->target = row->W;
-        row->list = calloc((size_t)k + 4, sizeof *row->list);
+        void *W = numbers(k + 1, n, ld);
+        *row = (struct row){
+            .k = k, .n = n, .height = k + 1, .ldx = ldx, .ld = ld, .W = W, .target = W,
+            .X = i ? below->Y : columns ? numbers(k + 1, m, ldx) : numbers(m, k, ldx),
+            .Y = zeros(height, across), .D = zeros(height, across), .Dx = i ? below->D : NULL,
+            .S = HIDDEN[i] >= SOFTPLUS ? zeros(height, across) : NULL,
+            .act.kind = HIDDEN[i], .act_below.kind = i ? HIDDEN[i - 1] : LINEAR,
+            .list = calloc((size_t)k + 4, sizeof *row->list),
+        };
         if (!row->list) exit(1);
-        row->X = i ? below->Y : columns ? numbers(k + 1, m, ldx) : numbers(m, k, ldx);
-        row->Dx = i ? below->D : NULL;
-        row->Y = zeros(height, across), row->D = zeros(height, across);
-        row->S = HIDDEN[i] >= SOFTPLUS ? zeros(height, across) : NULL;
-        row->act.kind = HIDDEN[i];
-        row->act_below.kind = i ? HIDDEN[i - 1] : LINEAR;
         row->Sx = i && below->S ? below->S : row->X;
         for (ptrdiff_t l = 0; columns && l < lanes; l++) {
             put((void *)row->X, k * lanes + l, 1);

@@ -6,6 +6,8 @@ everywhere.  ``python tests/test_bits.py`` writes it anew, when rounding changes
 
 import hashlib
 import json
+import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,8 @@ from cases import ELEMENTWISE, MIXED, OPTIMIZERS
 import fusedelta as fd
 from fusedelta import _cpu
 
-RECORD = Path(__file__).parent / "golden" / "bits.json"
+TESTS = Path(__file__).parent
+RECORD = TESTS / "golden" / "bits.json"
 MSE, LABELS = "mean_squared_error", "sparse_categorical_crossentropy"
 NARROW, TILES = [7, 9, 4], [50, 70, 33, 4]
 LOSSES = {
@@ -101,6 +104,17 @@ def trained(name):
 def test_trainings_end_with_the_recorded_bits(isa, name):
     record = json.loads(RECORD.read_text())["base" if isa == "base" else "fused"]
     assert trained(name) == record[name], "rounding changed: see the top of this file"
+
+
+@pytest.mark.any_isa
+def test_the_program_without_python_knows_every_field():
+    """Its structs are filled by hand: a new field would be zero there, or NULL."""
+    compiler = shutil.which("cc")
+    if compiler is None:
+        pytest.skip("no C compiler called cc")
+    command = [compiler, "-std=c11", "-fsyntax-only", "-Icsrc", ".ci/bits.c"]
+    done = subprocess.run(command, cwd=TESTS.parent, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def main():
