@@ -41,6 +41,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
+from inspect import Parameter, isroutine, signature
 from typing import TYPE_CHECKING, Any
 
 from fusedelta import progress, validation
@@ -81,6 +82,18 @@ class Callback:
 
     model: Sequential
     params: dict[str, Any]
+
+    def __repr__(self) -> str:
+        """The call that would make it, without what is the default anyway."""
+        shown = []
+        for name, parameter in signature(type(self)).parameters.items():
+            value = vars(self).get(name, parameter.default)
+            if value is Parameter.empty:  # a class of a user, which keeps it elsewhere
+                return super().__repr__()
+            text = value.__qualname__ if isroutine(value) else repr(value)
+            if text != repr(parameter.default):
+                shown.append(f"{name}={text}")
+        return f"{type(self).__name__}({', '.join(shown)})"
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Before the first epoch."""

@@ -40,9 +40,6 @@ class Monitor(Callback):
         self.mode = validation.choice("mode", mode, ("auto", "min", "max"))
         self.min_delta = validation.number("min_delta", min_delta, minimum=0)
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(monitor={self.monitor!r}, mode={self.mode!r})"
-
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Refuse a figure that this training will not have, before it starts."""
         validated = self.monitor.removeprefix("val_") in ("loss", "accuracy")
@@ -231,11 +228,9 @@ class ModelCheckpoint(Monitor):
         super().__init__(monitor, mode)
         self.filepath = checked_path("filepath", filepath)
         self.save_best_only = validation.boolean("save_best_only", save_best_only)
-        self.best = (
-            None
-            if initial_value_threshold is None
-            else validation.number("initial_value_threshold", initial_value_threshold)
-        )
+        check = validation.optional(validation.number)
+        self.initial_value_threshold = check("initial_value_threshold", initial_value_threshold)
+        self.best = self.initial_value_threshold
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Find out before the training, not after it, that nothing can be saved."""
