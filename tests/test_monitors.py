@@ -100,6 +100,12 @@ def test_a_divergence_restores_the_best_weights_too(sequential):
     np.testing.assert_array_equal(net.weights[0], first[0][0])
 
 
+def test_a_misspelt_figure_of_validation_data_asks_for_no_more_data(sequential):
+    expected = "one of 'loss', 'accuracy', 'val_loss', 'val_accuracy'; got 'val_acc'$"
+    with pytest.raises(ValueError, match=expected):
+        fit(classifier(sequential), fd.EarlyStopping("val_acc"), validation_split=0.2)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [

@@ -101,9 +101,13 @@ class Sparse:
 
 
 REFUSED_X = [
-    (X[0], ValueError, r"X: expected shape \(samples, 3\), got \(3,\)"),
+    (X[0], ValueError, r"X: .* \(samples, 3\), got \(3,\); X.reshape\(1, -1\) makes it one sample"),
     (X[:, :2], ValueError, r"X: expected shape \(samples, 3\), got \(4, 2\)"),
-    (X.reshape(2, 2, 3), ValueError, r"X: expected shape \(samples, 3\), got \(2, 2, 3\)"),
+    (
+        X.reshape(2, 2, 3),
+        ValueError,
+        r"X: .* \(2, 2, 3\); X.reshape\(len\(X\), -1\) makes a row",
+    ),
     (X[:0], ValueError, r"X: .* with at least one sample, got \(0, 3\)"),
     (spoiled(X, (2, 1), np.nan), ValueError, "X: expected finite .* got nan at row 2, column 1"),
     (spoiled(X, (0, 2), -np.inf), ValueError, "X: expected finite .* got -inf at row 0, column 2"),

@@ -64,7 +64,10 @@ class Monitor(Callback):
         return value - self.min_delta > best if self.rises else value + self.min_delta < best
 
     def _missing(self, available: Iterable[str]) -> str:
-        hint = "; give fit validation_data or validation_split" if "val_" in self.monitor else ""
+        available = list(available)
+        unvalidated = not any(name.startswith("val_") for name in available)
+        wanted = self.monitor.startswith("val_") and unvalidated
+        hint = "; give fit validation_data or validation_split" if wanted else ""
         return (
             f"monitor: {type(self).__name__} expected one of {', '.join(map(repr, available))}; "
             f"got {self.monitor!r}{hint}"

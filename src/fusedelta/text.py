@@ -1,10 +1,13 @@
-"""Figures as text: tables, durations, sizes. Nothing is printed here."""
+"""Figures and values as text: tables, durations, sizes. Nothing is printed here."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
-__all__ = ["duration", "figure", "size", "table"]
+import numpy as np
+
+__all__ = ["digits", "duration", "figure", "shown", "size", "table"]
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -> str:
@@ -59,3 +62,21 @@ def size(n_bytes: float) -> str:
             return f"{n_bytes:.3g} {unit}"
         n_bytes /= 1024
     return f"{n_bytes:.3g} GiB"
+
+
+def shown(value: Any) -> str:
+    """A value as an error message shows it: short, with its type."""
+    if isinstance(value, np.ndarray):
+        return f"an array of shape {value.shape} and dtype {value.dtype}"
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    text = digits(value) if isinstance(value, int) else " ".join(repr(value).split())
+    text = text if len(text) <= 60 else text[:57] + "..."
+    return f"{text} ({type(value).__name__})"
+
+
+def digits(value: Any) -> str:
+    """A number as a message shows it: Python refuses to write integers of thousands of digits."""
+    if isinstance(value, int) and abs(value) >= 10**40:
+        return f"about {'-' if value < 0 else ''}2^{value.bit_length()}"
+    return str(value)

@@ -18,6 +18,7 @@ import numpy as np
 from fusedelta import targets
 from fusedelta._frozen import frozen
 from fusedelta.targets import place
+from fusedelta.text import digits, shown
 
 if TYPE_CHECKING:
     from fusedelta.losses import Loss
@@ -45,6 +46,12 @@ DTYPES = ("float32", "float64")
 #: What to do with names of classes.
 NUMBERED = "; numpy.unique(y, return_inverse=True) gives classes and their numbers"
 
+#: What to do with inputs of one and of more than two dimensions.
+SHAPED = {
+    1: "; X.reshape(1, -1) makes it one sample, X.reshape(-1, 1) samples of one feature",
+    3: "; X.reshape(len(X), -1) makes a row of each sample",
+}
+
 #: So many values are looked at together.
 CHUNK = 1 << 16
 
@@ -53,24 +60,6 @@ CHUNK = 1 << 16
 
 #: Returns what a value of that name stands for, or raises.
 Check: TypeAlias = Callable[[str, Any], Any]
-
-
-def shown(value: Any) -> str:
-    """A value as an error message shows it: short, with its type."""
-    if isinstance(value, np.ndarray):
-        return f"an array of shape {value.shape} and dtype {value.dtype}"
-    if isinstance(value, type):
-        return f"the class {value.__name__}"
-    text = digits(value) if isinstance(value, int) else " ".join(repr(value).split())
-    text = text if len(text) <= 60 else text[:57] + "..."
-    return f"{text} ({type(value).__name__})"
-
-
-def digits(value: Any) -> str:
-    """A number as a message shows it: Python refuses to write integers of thousands of digits."""
-    if isinstance(value, int) and abs(value) >= 10**40:
-        return f"about {'-' if value < 0 else ''}2^{value.bit_length()}"
-    return str(value)
 
 
 def integer(
@@ -359,7 +348,7 @@ class Prepare:
         features = "features" if self.n_inputs is None else self.n_inputs
         expected = f"X: expected shape (samples, {features})"
         if array.ndim != 2:
-            raise ValueError(f"{expected}, got {array.shape}")
+            raise ValueError(f"{expected}, got {array.shape}{SHAPED.get(min(array.ndim, 3), '')}")
         if len(array) == 0:
             raise ValueError(f"{expected} with at least one sample, got {array.shape}")
         if array.shape[1] == 0 or self.n_inputs not in (None, array.shape[1]):
