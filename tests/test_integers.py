@@ -185,12 +185,6 @@ def test_figures_of_the_epochs_must_fit_into_memory(sequential, epochs):
         np.testing.assert_array_equal(weight, start)
 
 
-@pytest.mark.parametrize("units", [2**40, 2**63 - 1])
-def test_parameters_must_fit_into_memory(sequential, units):
-    with pytest.raises(ValueError, match=r"^layers: expected parameters that fit into memory"):
-        sequential([fd.Dense(units)], "mean_squared_error", input_shape=(2,))
-
-
 def test_as_many_threads_as_there_may_be():
     """Those without work are not started."""
     assert fit(network(n_threads=2**15 - 1)).loss[1] == fit(network(n_threads=1)).loss[1]

@@ -153,4 +153,4 @@ def test_layers_that_fit_into_no_memory(sequential):
     with pytest.raises(ValueError, match=message):
         sequential([fd.Dense(10**9), fd.Dense(10**9)], "mean_squared_error", input_shape=(3,))
     with pytest.raises(ValueError, match=message):
-        sequential([fd.Dense(10**30)], "mean_squared_error", input_shape=(3,))
+        sequential([fd.Dense(2**63 - 1)], "mean_squared_error", input_shape=(3,))
