@@ -58,6 +58,11 @@ INLINE void add(const int MR, const int NV, const real *a, ptrdiff_t rs, const r
     }
 }
 
+/* So many rows of a panel are in the nearest cache anyway. The others are asked for four rows before they are used:
+ * forward, 256 x 256 x 256 and 32 x 784 x 128 take 0.94 of the time so. Backward, whose panels have just been written,
+ * it makes no difference, and updates, whose chunks are short, take 1.1 times as long. */
+enum { NEAR = 64 };
+
 /* Rows i..i + MR - 1 and the first NV vectors of C. */
 INLINE void tile(const int MR, const int NV, const enum finish finish, const struct product *p, ptrdiff_t i)
 {
@@ -80,6 +85,11 @@ INLINE void tile(const int MR, const int NV, const enum finish finish, const str
                 UNROLL for (int twice = 0; twice < 2; twice++, a += cs, b += ldb) add(MR, NV, a, rs, b, acc);
             }
     }
+    if (finish == ACTIVATE && MR * NV == ACCUMULATORS)
+        for (; q > NEAR; q--, a += cs, b += ldb) {
+            UNROLL for (int v = 0; v < NV; v += WIDE) __builtin_prefetch(b + 4 * ldb + v * LANES);
+            add(MR, NV, a, rs, b, acc);
+        }
     for (; q > 0; q--, a += cs, b += ldb) add(MR, NV, a, rs, b, acc);
 
 #define EACH(result)                                                                                                   \
