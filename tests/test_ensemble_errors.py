@@ -2,6 +2,7 @@
 
 import copy
 import re
+import time
 
 import numpy as np
 import pytest
@@ -49,8 +50,12 @@ def test_an_exception_names_its_member(cls, n_threads):
         if epoch == 2:
             raise IndexError("mine")
 
+    def wait(epoch, logs):
+        if epoch == 0:  # or the other threads might be through with all members before it fails
+            time.sleep(0.1)
+
     def callbacks(i):
-        return fd.LambdaCallback(on_epoch_end=fail) if i == 2 else None
+        return fd.LambdaCallback(**{"on_epoch_end": fail} if i == 2 else {"on_epoch_begin": wait})
 
     with pytest.raises(IndexError, match="mine") as caught:
         nets.fit(X, T, epochs=50, batch_size=7, verbose=0, callbacks=callbacks)
