@@ -1,6 +1,7 @@
 """What is asked of the system before data on disk are read, and reading ahead."""
 
 import mmap
+import runpy
 import threading
 
 import numpy as np
@@ -56,6 +57,13 @@ def test_all_pages_of_the_rows_are_expected(mapped, part):
     assert wanted <= pages
     assert pages <= set(range(min(wanted), max(wanted) + 1))
     assert all(0 < high - low <= mmap.PAGESIZE for low, high in asked)
+
+
+@pytest.mark.parametrize("page", [4096, 16384, 65536])
+def test_the_limit_of_the_system_is_in_bytes(monkeypatch, page):
+    """Its read_ahead_kb is 128 whatever a page is; of a larger request it fetches only so much."""
+    monkeypatch.setattr(mmap, "PAGESIZE", page)
+    assert runpy.run_path(fetching.__file__)["FETCH_BYTES"] == 128 << 10
 
 
 def test_nothing_is_expected_of_what_is_not_mapped():

@@ -10,8 +10,8 @@ import numpy as np
 
 __all__ = ["expect", "is_on_disk", "read_ahead"]
 
-#: The system is asked to fetch so many bytes at a time: 32 pages, the usual limit of Linux.
-FETCH_BYTES = 32 * mmap.PAGESIZE
+#: The system is asked for so many bytes at a time: the usual limit of Linux, for pages of any size.
+FETCH_BYTES = max(128 << 10, mmap.PAGESIZE)
 
 Item = TypeVar("Item")
 
