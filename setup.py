@@ -21,6 +21,7 @@ from setuptools.command.build_ext import build_ext
 CORE = {
     "_cpu": [*sorted(glob("csrc/kernels_*.c")), "csrc/dispatch.c"],
     "_program": ["csrc/team.c"],
+    "_kernels": ["csrc/team.c"],
 }
 
 DIRECTIVES = {

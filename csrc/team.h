@@ -4,6 +4,9 @@
 #ifndef FUSEDELTA_TEAM_H
 #define FUSEDELTA_TEAM_H
 
+#include <stddef.h>
+#include <stdint.h>
+
 struct team;
 typedef void (*team_work)(void *argument, int thread);
 
@@ -16,6 +19,17 @@ void team_run(struct team *team, int threads, team_work work, void *argument);
 
 /* Within work: how many share it, those asked for or as many as the system would start. */
 int team_active(const struct team *team);
+
+/* Within work: first..last-1, a thread's part of a total, the larger the faster it has been in the works before. All
+ * through a work it is the same, and the threads' parts are the whole. */
+void team_part(const struct team *team, int thread, ptrdiff_t total, ptrdiff_t *first, ptrdiff_t *last);
+
+/* Within work: how long a thread's parts took it, waits left out, in any unit. A work in which some do not tell teaches
+ * nothing. */
+void team_took(struct team *team, int thread, int64_t time);
+
+/* Between works: how fast a thread is beside the others, 1/4 to 4, until works tell; 1 by default. */
+void team_expect(struct team *team, int thread, double speed);
 
 /* Within work: wait until every thread is here. */
 void team_barrier(struct team *team);

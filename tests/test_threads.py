@@ -13,7 +13,7 @@ import pytest
 from cases import MIXED, OPTIMIZERS
 
 import fusedelta as fd
-from fusedelta import _threads, threads
+from fusedelta import _kernels, _threads, threads
 
 
 def build(n_threads=None, dtype="float32", optimizer="sgd", loss="mean_squared_error"):
@@ -74,6 +74,10 @@ def check_training(dtype, optimizer, batch_size):
 
 @pytest.mark.parametrize("layers", MIXED.values(), ids=MIXED)
 def test_rows_of_all_kinds_are_the_same(eager, isa, dtype, layers):
+    check_rows(layers, dtype)
+
+
+def check_rows(layers, dtype):
     """Also where there are more threads than samples, or than columns to normalise."""
     X = np.random.default_rng(0).standard_normal((600, 11))
     y = np.random.default_rng(1).random((600, 4))
@@ -102,6 +106,81 @@ def test_numbers_of_threads_may_change_between_calls(dtype):
         results.append((net.params, outputs))
     for got, expected in zip(*results, strict=True):
         np.testing.assert_array_equal(got, expected)
+
+
+SPEEDS = [[1.0, 3.0], [0.3, 1.0, 0.7, 3.9], [1e9, 1e-9, 2.0]]
+
+
+@pytest.fixture(params=SPEEDS, ids=str)
+def uneven(request, eager):
+    """Threads start with parts that are not equal."""
+    before = _threads.use_first_speeds(request.param)
+    yield
+    _threads.use_first_speeds(before)
+
+
+def test_uneven_parts_give_the_same(uneven, isa, dtype):
+    for batch_size in (2, 7, 64, 149):
+        check_training(dtype, fd.SGD(0.05), batch_size)
+    check_training(dtype, fd.Adam(0.01, clipnorm=0.1), 64)
+
+
+@pytest.mark.parametrize("layers", MIXED.values(), ids=MIXED)
+def test_uneven_parts_of_rows_of_all_kinds_are_the_same(uneven, layers):
+    check_rows(layers, "float32")
+
+
+def test_uneven_parts_of_long_rows_are_the_same(uneven, isa):
+    """Kernels go other ways where rows are long, and where parts are small."""
+    X = np.random.default_rng(0).standard_normal((150, 530))
+    results = []
+    for n_threads in (1, 2, 3, 5):
+        layers = [fd.Dense(1040, "relu"), fd.Dense(530)]
+        net = fd.Sequential(
+            layers, "mean_squared_error", fd.SGD(0.01), (530,), seed=3, n_threads=n_threads
+        )
+        losses = [net.train_step(X[:m], X[:m]) for m in (5, 40, 150)]
+        results.append((losses, net.params, net.predict(X)))
+    for result in results[1:]:
+        for got, expected in zip(result, results[0], strict=True):
+            np.testing.assert_array_equal(got, expected)
+
+
+# ---- who takes how much --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("costs", [[7], [5, 5], [1, 3], [900, 1], [3, 1, 2, 8, 1], [0, 4], [-3, 4]])
+def test_parts_are_the_whole_in_order(costs):
+    """Whatever the total, and where the clock stood still or went back."""
+    totals = [*range(40), 785, 10**9] * 3
+    for total, parts in zip(totals, _kernels.parts_taken(costs, totals), strict=True):
+        assert parts[0, 0] == 0
+        assert parts[-1, 1] == total
+        assert (parts[1:, 0] == parts[:-1, 1]).all()
+        assert (parts[:, 0] <= parts[:, 1]).all()
+
+
+@pytest.mark.parametrize(
+    ("costs", "expected"),
+    [
+        ([5, 5], [0.5, 0.5]),
+        ([100, 170], [17 / 27, 10 / 27]),
+        ([3, 1, 2, 2], [1 / 7, 3 / 7, 1.5 / 7, 1.5 / 7]),
+        ([10**9, 1], [1 / 17, 16 / 17]),  # no further
+        ([0, 5], [0.5, 0.5]),  # one that does not tell
+    ],
+)
+def test_parts_follow_the_speed(costs, expected):
+    totals = [10**6] * 100
+    parts = np.diff(_kernels.parts_taken(costs, totals))[..., 0] / 1e6
+    np.testing.assert_allclose(parts[0], 1 / len(costs), atol=1e-5)
+    np.testing.assert_allclose(parts[-1], expected, rtol=1e-3)
+    assert (np.abs(parts[1:] / parts[:-1] - 1) < 0.12).all()  # in small steps
+
+
+def test_no_thread_is_without_a_part_of_what_there_is_enough_of():
+    parts = _kernels.parts_taken([10**9, 1], [100] * 100)
+    assert (np.diff(parts) >= 4).all()
 
 
 # ---- how many ------------------------------------------------------------------------------------

@@ -241,6 +241,9 @@ cdef extern from "team.h" nogil:
     team_t *team_new(int threads) noexcept
     void team_free(team_t *) noexcept
     int team_active(const team_t *) noexcept
+    void team_part(const team_t *, int thread, ptrdiff_t total, ptrdiff_t *first, ptrdiff_t *last) noexcept
+    void team_took(team_t *, int thread, int64_t time) noexcept
+    void team_expect(team_t *, int thread, double speed) noexcept
     void team_run(team_t *, int threads, team_work, void *argument) noexcept
     void team_barrier(team_t *) noexcept
 

@@ -1,4 +1,5 @@
-"""Single kernels on single matrices, for the tests and the benchmarks; training does not come through here."""
+"""Single kernels on single matrices, and a team of threads by itself, for the tests and the benchmarks; training does
+not come through here."""
 
 from libc.stddef cimport ptrdiff_t
 from libc.stdint cimport int32_t, int64_t, uint64_t
@@ -9,7 +10,7 @@ import numpy as np
 
 from fusedelta._c cimport (
     BLOCK_BYTES, EXP, LOG1P, SOFTPLUS, conditions_t, kernels_t, loss_t, moments_t, net_t,
-    noise_t, row_t, score_t, share_t,
+    noise_t, row_t, score_t, share_t, team_free, team_new, team_part, team_run, team_t, team_took,
 )
 from fusedelta._cpu cimport kernels_named
 from fusedelta._dense cimport scratch_bytes
@@ -334,6 +335,36 @@ cdef class Matrices:
             self.cpu.narrow_gather(
                 np.PyArray_DATA(samples), self.k, indices, self.m, np.PyArray_DATA(self.X), self.row.ldx
             )
+
+
+cdef struct works_t:
+    team_t *team
+    const int64_t *costs  # of one of the total, for each thread
+    ptrdiff_t total
+    ptrdiff_t *parts      # (threads, 2)
+
+
+cdef void take_part(void *argument, int thread) noexcept nogil:
+    cdef works_t *works = <works_t *> argument
+    cdef ptrdiff_t *part = works.parts + 2 * thread
+    team_part(works.team, thread, works.total, &part[0], &part[1])
+    team_took(works.team, thread, works.costs[thread] * (part[1] - part[0]))
+
+
+def parts_taken(list costs, list totals):
+    """(works, threads, 2): what a new team's threads take of each total, if one of it costs them so much time."""
+    cdef int threads = len(costs)
+    cdef np.ndarray prices = np.array(costs, np.int64), parts = np.zeros((len(totals), threads, 2), np.intp)
+    cdef works_t works
+    works.team, works.costs = team_new(threads), <const int64_t *> np.PyArray_DATA(prices)
+    works.parts = <ptrdiff_t *> np.PyArray_DATA(parts)
+    if works.team == NULL:
+        raise MemoryError()
+    for works.total in totals:
+        team_run(works.team, threads, take_part, &works)
+        works.parts += 2 * threads
+    team_free(works.team)
+    return parts
 
 
 LAYER_KERNELS = [

@@ -5,7 +5,7 @@
     memory   a workspace (_workspace.pyx). SGD needs nothing else beside the parameters; what other optimisers keep is
              theirs.
     threads  as many as the work is worth (_threads.pyx). Samples are split forward and backward, rows of W in the
-             updates, so that no sum is: the bits stay the same
+             updates, so that no sum is: the bits stay the same. How much each takes follows its speed (csrc/team.c)
 
 A network has one program sample-major and, where all its layers are thin, a second one feature-major for training.
 """
@@ -13,6 +13,7 @@ A network has one program sample-major and, where all its layers are thin, a sec
 cimport cython
 from libc.math cimport NAN, isnan
 from libc.stddef cimport ptrdiff_t
+from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
@@ -21,7 +22,7 @@ cimport numpy as np
 from fusedelta._c cimport (
     ELU, EXPONENTIAL, GELU, GELU_TANH, HARD_SIGMOID, HARD_TANH, LEAKY_RELU, LINEAR, MISH, RELU, SELU,
     SIGMOID, SILU, SOFTMAX, SOFTPLUS, TANH, row_t, score_t, share_t, stage_t,
-    team_active, team_barrier, team_free, team_new, team_run,
+    team_active, team_barrier, team_expect, team_free, team_new, team_part, team_run, team_took, ticks,
 )
 from fusedelta._cpu cimport current_kernels
 from fusedelta._dense cimport dense_ops, narrow_dense_ops
@@ -30,7 +31,7 @@ from fusedelta._losses cimport UserLoss, set_loss
 from fusedelta._normalize cimport batch_ops, layer_ops
 from fusedelta._optimizers cimport Optimizer, finish_share, rule_t
 from fusedelta._samples cimport gather, spread
-from fusedelta._threads cimport threads_worth
+from fusedelta._threads cimport first_speed, threads_worth
 from fusedelta._workspace cimport Workspace
 
 np.import_array()
@@ -84,6 +85,8 @@ cdef class Program(Workspace):
         self.net.rows = <row_t *> calloc(len(rows), sizeof(row_t))
         if self.net.rows == NULL or self.team == NULL:
             raise MemoryError()
+        for i in range(self.threads):
+            team_expect(self.team, <int> i, first_speed(<int> i))
         for i in range(last + 1):
             self.compile(&self.net.rows[i], rows[i], np.PyArray_BYTES(params), np.PyArray_BYTES(state))
             if i > 0:
@@ -257,9 +260,9 @@ cdef class Program(Workspace):
 
     cdef share_t share(self, int thread, ptrdiff_t m) noexcept nogil:
         """A thread's part of m samples."""
-        cdef int threads = team_active(self.team)
-        return share_t(m, m * thread // threads, m * (thread + 1) // threads, self.panels + thread * self.panel,
-                       thread, threads)
+        cdef share_t share = share_t(m, 0, 0, self.panels + thread * self.panel, thread, team_active(self.team))
+        team_part(self.team, thread, m, &share.first, &share.last)
+        return share
 
     cdef void bring(self, ptrdiff_t first, ptrdiff_t last) noexcept nogil:
         """Copy the inputs of samples first .. last - 1 of the batch to where the first row reads them."""
@@ -396,28 +399,32 @@ cdef class Program(Workspace):
     cdef void step_share(self, int thread, ptrdiff_t m, score_t *score) noexcept nogil:
         """One thread's part of a step: all the way back before any weight moves."""
         cdef ptrdiff_t i
-        cdef int threads = team_active(self.team)
         cdef const row_t *rows = self.net.rows
         cdef share_t share = self.share(thread, m)
         cdef const rule_t *rule = self.rule
         cdef double alpha = self.alpha(m, rule.rate)
+        cdef int64_t took = -ticks()
         self.forward_share(&share)
+        took += ticks()
         team_barrier(self.team)
         if thread == 0:
             self.score(m, score)
         team_barrier(self.team)
+        took -= ticks()
         for i in range(self.net.n_rows - 1, 0, -1):
             if rows[i].Dx != NULL:
                 rows[i].ops.backward(&self.net, &rows[i], &share)
+        took += ticks()
         team_barrier(self.team)
+        took -= ticks()
         for i in range(self.net.n_rows):
-            share.first = rows[i].height * thread // threads
-            share.last = rows[i].height * (thread + 1) // threads
+            team_part(self.team, thread, rows[i].height, &share.first, &share.last)
             if share.first < share.last:
                 rows[i].ops.update(&self.net, &rows[i], &share, alpha, rule.beta)
+        team_took(self.team, thread, took + ticks())
         if self.net.finish != NULL:
             team_barrier(self.team)
-            self.net.finish(&self.net, thread, threads)
+            self.net.finish(&self.net, thread, share.threads)
 
     cdef double loss(self, const score_t *score, ptrdiff_t m) noexcept nogil:
         cdef double value = score.sum * self.net.loss.value_factor
@@ -436,4 +443,6 @@ cdef void run_share(void *argument, int thread) noexcept nogil:
 cdef void run_forward(void *argument, int thread) noexcept nogil:
     cdef team_step *step = <team_step *> argument
     cdef share_t share = (<Program> step.program).share(thread, step.m)
+    cdef int64_t start = ticks()
     (<Program> step.program).forward_share(&share)
+    team_took((<Program> step.program).team, thread, ticks() - start)

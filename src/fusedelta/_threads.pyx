@@ -33,6 +33,20 @@ cdef int threads_worth(double flops, int most) noexcept nogil:
     return max(1, <int> threads)
 
 
+def use_first_speeds(list speeds):
+    """Expect threads to be as fast as these, round and round, until they show it; returns the figures until now.
+
+    Those of networks that are built from now on. Results do not depend on it.
+    """
+    global _first_speeds
+    before, _first_speeds = _first_speeds, speeds
+    return before
+
+
+cdef double first_speed(int thread):
+    return _first_speeds[thread % len(_first_speeds)]
+
+
 def read_flops(str text):
     """The figure of the environment variable FUSEDELTA_THREAD_FLOPS."""
     try:
@@ -50,3 +64,4 @@ DEFAULT_FLOPS = 12.5e6
 
 cdef double _flops = read_flops(os.environ.get("FUSEDELTA_THREAD_FLOPS") or str(DEFAULT_FLOPS))
 cdef int _limit = 1 << 15
+cdef list _first_speeds = [1.0]

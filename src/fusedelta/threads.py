@@ -13,8 +13,9 @@ One call of `fit`, `train_step`, `predict` or `evaluate` is shared by as many th
 
 Thin networks (at most 16 wide) train on one thread, and so do networks with a loss of your own, and
 single samples. The threads are the network's own: they start with the first work that wants them,
-and sleep between calls. Samples, features and rows of weights are split, never a sum, so that
-results are the same for any number of threads, to the last bit.
+and sleep between calls. Cores need not be equally fast: how long the threads took for their last
+parts decides how large the next ones are. Samples, features and rows of weights are split, never a
+sum, so that results are the same for any number of threads and any parts, to the last bit.
 
 >>> import fusedelta as fd
 >>> fd.threads.available() >= 1
