@@ -19,10 +19,16 @@ INLINE vec activate(int kind, real slope, vec z)
     switch (kind) {
     case RELU: return v_max(splat(0), z);
     case LEAKY_RELU: return v_select(z <= 0, slope * z, z);
-    case SIGMOID: return v_sigmoid(z);
-    case TANH: return v_tanh(z);
     default: return z;
     }
+}
+
+/* Up to SIDE vectors side by side, with any activation that is not late. */
+INLINE void activate_side(const int count, int kind, real slope, vec *z)
+{
+    if (kind == SIGMOID) v_sigmoids(count, z, z);
+    else if (kind == TANH) v_tanhs(count, z, z);
+    else UNROLL for (int s = 0; s < count; s++) z[s] = activate(kind, slope, z[s]);
 }
 
 /* d * act'(z), from y = act(z) alone. */
@@ -53,7 +59,7 @@ INLINE int is_long(int kind) { return kind == SIGMOID || kind == TANH || is_late
 
 /* |z| and z, no farther than `far` from zero. NaN stays. */
 INLINE vec distance(vec z, real far) { return v_min(splat(far), v_abs(z)); }
-INLINE vec within(vec z, real far) { return (vec)((mask)distance(z, far) | ((mask)z & sign_bits())); }
+INLINE vec within(vec z, real far) { return v_signed(distance(z, far), z); }
 
 /* e^x = (1 + p) 2^q, not yet put together. */
 struct power {
@@ -181,23 +187,22 @@ APART void activate_late(struct activation act, const real *x, real *y, real *s,
     }
 }
 
-INLINE void activate_side(const int kind, const int count, const real *x, real *y)
+INLINE void activate_few(const int kind, const int count, const real *x, real *y)
 {
-    vec z[SIDE], a[SIDE];
+    vec z[SIDE];
     UNROLL for (int s = 0; s < count; s++) z[s] = load(x + s * LANES);
-    if (kind == TANH) v_tanhs(count, z, a);
-    else v_sigmoids(count, z, a);
-    UNROLL for (int s = 0; s < count; s++) store(y + s * LANES, a[s]);
+    activate_side(count, kind, 0, z);
+    UNROLL for (int s = 0; s < count; s++) store(y + s * LANES, z[s]);
 }
 
 /* tanh or sigmoid. One vector more than SIDE at the end is not left alone: small layers are often four vectors. */
-INLINE void activate_sides(const int kind, const real *x, real *y, ptrdiff_t count)
+INLINE void activate_many(const int kind, const real *x, real *y, ptrdiff_t count)
 {
     ptrdiff_t j = 0;
     for (; count - j >= SIDE * LANES && count - j != (SIDE + 1) * LANES; j += SIDE * LANES)
-        activate_side(kind, SIDE, x + j, y + j);
-    for (; count - j >= 2 * LANES; j += 2 * LANES) activate_side(kind, 2, x + j, y + j);
-    for (; j < count; j += LANES) activate_side(kind, 1, x + j, y + j);
+        activate_few(kind, SIDE, x + j, y + j);
+    for (; count - j >= 2 * LANES; j += 2 * LANES) activate_few(kind, 2, x + j, y + j);
+    for (; j < count; j += LANES) activate_few(kind, 1, x + j, y + j);
 }
 
 /* y = act(x) and, where s is given, s = act'(x) of those that have slopes, over whole vectors. y may be x. */
@@ -208,8 +213,8 @@ static void activate_all(struct activation act, const real *x, real *y, real *s,
     case LINEAR:
     case RELU:
     case LEAKY_RELU: EACH(activate(act.kind, slope, load(x + j))); break;
-    case SIGMOID: activate_sides(SIGMOID, x, y, count); break;
-    case TANH: activate_sides(TANH, x, y, count); break;
+    case SIGMOID: activate_many(SIGMOID, x, y, count); break;
+    case TANH: activate_many(TANH, x, y, count); break;
     default: activate_late(act, x, y, s, count);
     }
 }

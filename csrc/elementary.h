@@ -29,7 +29,8 @@
 #define MANTISSA_BITS 23
 #define LN2_HIGH 0.693359375f /* times q without a rounding; the whole ln 2 with LN2_LOW */
 #define LN2_LOW -2.12194440054690582e-4f
-#define HALF_LN2 0.34657359027997265471f
+#define HALF_LN2 0x1.62e43p-2f /* rounded, and the rest */
+#define HALF_LN2_REST -9.52327149978883939e-10f
 #define EXP_LOWEST -105.0f
 #define EXP_HIGHEST 90.0f
 #define EXPM1_LOWEST -20.0f /* -1 from here on */
@@ -161,71 +162,70 @@ INLINE vec v_log(vec x)
 enum { SIDE = VECTOR_BYTES == 64 ? 3 : 4 };
 #define EVERY(i) UNROLL for (int i = 0; i < count; i++)
 
-/* a = r - q ln 2 / 2, a >= 0: t = tanh r, and q + rounder, which is ROUNDER and what is wanted on top of q in the low
- * bits. What ln 2 lacks is taken into account for every q or, where not `far`, as far as it matters to tanh. */
-INLINE void reduced_tanhs(const int count, const int far, real rounder, const vec *a, vec *shifted, vec *t)
-{
-    vec q[SIDE], r[SIDE], square[SIDE], rest[SIDE];
-    EVERY(s) shifted[s] = v_fma(a[s], splat((real)-2.88539008177792681472), splat(rounder));
-    EVERY(s) q[s] = shifted[s] - rounder;
-    EVERY(s) r[s] = v_fma(q[s], splat(far ? LN2_HIGH / 2 : HALF_LN2), a[s]);
-    if (far) EVERY(s) r[s] = v_fma(q[s], splat(LN2_LOW / 2), r[s]);
-    EVERY(s) square[s] = r[s] * r[s];
-    EVERY(s) rest[s] = splat(TANH_P[COUNT(TANH_P) - 1]);
-    UNROLL for (int i = COUNT(TANH_P) - 2; i >= 0; i--)
-        EVERY(s) rest[s] = v_fma(rest[s], square[s], splat(TANH_P[i]));
-    EVERY(s) square[s] *= r[s];
-#ifdef HALF_LN2_REST
-    if (!far) {
-        EVERY(s) t[s] = r[s] + v_fma(square[s], rest[s], q[s] * HALF_LN2_REST);
-        return;
-    }
+/* ln 2 / 2 = high + low. Where products are exact, high may have all the digits there are; low is then so little, for
+ * the q of tanh and in single precision for any, that only the first term of the series has to see it: late, while the
+ * others come together. */
+struct half_ln2 {
+    real high, low;
+    int late;
+};
+static const struct half_ln2 NEAR_LN2 = {HALF_LN2, REAL_BITS == 32 ? 0 : HALF_LN2_REST, 1};
+#if REAL_BITS == 32 && !defined(ROUNDED_PRODUCTS)
+static const struct half_ln2 FAR_LN2 = {HALF_LN2, HALF_LN2_REST, 1};
+#else
+static const struct half_ln2 FAR_LN2 = {LN2_HIGH / 2, LN2_LOW / 2, 0};
 #endif
-    EVERY(s) t[s] = v_fma(square[s], rest[s], r[s]);
+
+/* a = r - q ln 2 / (2 unit), a >= 0: t = tanh(unit r), the unit being 1 or 1/2, and q + rounder, which is ROUNDER and
+ * what is wanted on top of q in the low bits. */
+INLINE void reduced_tanhs(const int count, const real unit, const struct half_ln2 ln2, real rounder, const vec *a,
+                          vec *shifted, vec *t)
+{
+    enum { TERMS = COUNT(TANH_P) };
+    vec q[SIDE], r[SIDE], power[SIDE], rest[SIDE];
+    real p[TERMS], factor = unit;
+    UNROLL for (int i = 0; i < TERMS; i++) p[i] = TANH_P[i] * (factor *= unit * unit);
+    EVERY(s) shifted[s] = v_fma(a[s], splat((real)-2.88539008177792681472 * unit), splat(rounder));
+    EVERY(s) q[s] = shifted[s] - rounder;
+    EVERY(s) r[s] = v_fma(q[s], splat(ln2.high / unit), a[s]);
+    if (!ln2.late) EVERY(s) r[s] = v_fma(q[s], splat(ln2.low / unit), r[s]);
+    EVERY(s) power[s] = r[s] * r[s];
+    EVERY(s) rest[s] = splat(p[TERMS - 1]);
+    UNROLL for (int i = TERMS - 2; i >= 0; i--) EVERY(s) rest[s] = v_fma(rest[s], power[s], splat(p[i]));
+    EVERY(s) power[s] *= r[s];
+    if (ln2.late && ln2.low != 0) EVERY(s) r[s] = v_fma(q[s], splat(ln2.low / unit), r[s]);
+    if (unit != 1) EVERY(s) r[s] *= unit;
+    EVERY(s) t[s] = v_fma(power[s], rest[s], r[s]);
 }
 
 INLINE void v_tanhs(const int count, const vec *x, vec *y)
 {
     vec a[SIDE], shifted[SIDE], t[SIDE], w[SIDE], minus[SIDE], plus[SIDE], T[SIDE], n[SIDE], d[SIDE];
     EVERY(s) a[s] = v_min(splat(TANH_HIGHEST), v_abs(x[s]));
-    reduced_tanhs(count, 0, ROUNDER + EXPONENT_BIAS, a, shifted, t);
+    reduced_tanhs(count, 1, NEAR_LN2, ROUNDER + EXPONENT_BIAS, a, shifted, t);
     EVERY(s) w[s] = (vec)((mask)shifted[s] << MANTISSA_BITS);
     EVERY(s) minus[s] = w[s] - (real)1;
     EVERY(s) plus[s] = w[s] + (real)1;
     EVERY(s) T[s] = minus[s] * minus[s];
     EVERY(s) n[s] = v_fma(v_fma(T[s], minus[s], plus[s]), t[s], -v_fma(T[s], plus[s], minus[s]));
     EVERY(s) d[s] = v_fma(-minus[s], t[s], plus[s]);
-    EVERY(s) y[s] = v_select(sign_bits(), x[s], T[s] + n[s] / d[s]);
-}
-
-INLINE vec v_tanh(vec x)
-{
-    vec y;
-    v_tanhs(1, &x, &y);
-    return y;
+    EVERY(s) y[s] = v_signed(T[s] + n[s] / d[s], x[s]);
 }
 
 INLINE void v_sigmoids(const int count, const vec *x, vec *y)
 {
     enum { LIFT = MANTISSA_BITS + 1 }; /* 2^(q + LIFT) is a normal number, 2^q perhaps not */
     vec a[SIDE], shifted[SIDE], t[SIDE], w[SIDE], minus[SIDE], n[SIDE], d[SIDE];
-    EVERY(s) a[s] = (real)0.5 * v_min(splat(SIGMOID_LOWEST), v_abs(x[s]));
-    reduced_tanhs(count, 1, ROUNDER + EXPONENT_BIAS + LIFT, a, shifted, t);
+    EVERY(s) a[s] = v_min(splat(SIGMOID_LOWEST), v_abs(x[s]));
+    reduced_tanhs(count, (real)0.5, FAR_LN2, ROUNDER + EXPONENT_BIAS + LIFT, a, shifted, t);
     EVERY(s) w[s] = (vec)((mask)shifted[s] << MANTISSA_BITS) * ((real)1 / ((bits)1 << LIFT));
     EVERY(s) minus[s] = (real)1 - w[s];
     EVERY(s) n[s] = v_fma((real)2 - w[s], t[s], w[s]);
     EVERY(s) d[s] = v_fma(minus[s], t[s], (real)1 + w[s]);
     EVERY(s) {
         const vec nearest = v_select((mask)x[s] < 0, w[s], minus[s]); /* by its sign, also of -0 */
-        y[s] = v_fma(v_select(sign_bits(), x[s], w[s]), n[s] / d[s], nearest);
+        y[s] = v_fma(v_signed(w[s], x[s]), n[s] / d[s], nearest);
     }
-}
-
-INLINE vec v_sigmoid(vec x)
-{
-    vec y;
-    v_sigmoids(1, &x, &y);
-    return y;
 }
 #undef EVERY
 

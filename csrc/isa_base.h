@@ -4,6 +4,7 @@
 #define VECTOR_BYTES 16
 #define ACCUMULATORS 12
 #define FMA(a, b, c) ((a) * (b) + (c))
+#define ROUNDED_PRODUCTS
 
 #if defined(__x86_64__) || defined(_M_X64)
 #include <immintrin.h>

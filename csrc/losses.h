@@ -20,7 +20,7 @@ struct point {
     mask correct;
 };
 
-INLINE vec signed_one(vec x) { return v_and(x != 0, (vec)((mask)splat(1) | ((mask)x & sign_bits()))); }
+INLINE vec signed_one(vec x) { return v_and(x != 0, v_signed(splat(1), x)); }
 
 /* log cosh e, exact for small e too: log(1 + sinh^2 e) / 2 below 1, |e| + log(1 + exp(-2|e|)) - log 2 from there on;
  * its slope is tanh e. */
@@ -32,7 +32,7 @@ INLINE struct point log_cosh_point(vec e)
     const vec size = -m / (m + (real)2);
     return (struct point){
         .value = v_select(near, (real)0.5 * L, a + (L - (real)0.693147180559945309417)),
-        .slope = (vec)((mask)size | ((mask)e & sign_bits())),
+        .slope = v_signed(size, e),
     };
 }
 
@@ -167,7 +167,7 @@ INLINE void pointwise_rows(const int kind, const int weights, const struct loss 
     if (!takes_logits(kind) && loss->act.kind >= SOFTMAX) through_output(loss, m);
 }
 
-/* The weighted loops are apart: what is rare must not cost the others registers. */
+/* The loops are apart: what is rare must not cost the others registers, nor the entry, which saves none. */
 #define POINTWISE(entry, kind)                                                                                         \
     APART void entry##_weighted(const struct loss *loss, ptrdiff_t m, struct score *score)                             \
     {                                                                                                                  \
@@ -176,13 +176,17 @@ INLINE void pointwise_rows(const int kind, const int weights, const struct loss 
         else                                                                                                           \
             pointwise_rows(kind, BY_ROW, loss, m, score);                                                              \
     }                                                                                                                  \
+    APART void entry##_unweighted(const struct loss *loss, ptrdiff_t m, struct score *score)                           \
+    {                                                                                                                  \
+        pointwise_rows(kind, NONE, loss, m, score);                                                                    \
+    }                                                                                                                  \
     static void entry(const struct loss *loss, ptrdiff_t m, struct score *score)                                       \
     {                                                                                                                  \
         LEAVE_TO_HALF(entry, loss->by_lane ? loss->n : m == 1 ? loss->widest : BLOCK, loss, m, score)                  \
         if (loss->weights)                                                                                             \
             entry##_weighted(loss, m, score);                                                                          \
         else                                                                                                           \
-            pointwise_rows(kind, NONE, loss, m, score);                                                                \
+            entry##_unweighted(loss, m, score);                                                                        \
     }
 POINTWISE(squared_error, SQUARED)
 POINTWISE(absolute_error, ABSOLUTE)

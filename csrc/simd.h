@@ -83,12 +83,13 @@ INLINE vec v_sqrt(vec x)
 
 INLINE mask sign_bits(void) { return splat_bits((bits)((uint64_t)1 << (REAL_BITS - 1))); }
 INLINE vec v_abs(vec x) { return (vec)((mask)x & ~sign_bits()); }
+/* A size, which has no sign, with that of x. */
+INLINE vec v_signed(vec size, vec x) { return (vec)((mask)size | ((mask)x & sign_bits())); }
 
 /* -1, 0 or 1; zeros and NaN come through. */
 INLINE vec v_sign(vec x)
 {
-    const vec one = (vec)((mask)splat(1) | ((mask)x & sign_bits()));
-    return v_select((x < 0) | (x > 0), one, x);
+    return v_select((x < 0) | (x > 0), v_signed(splat(1), x), x);
 }
 
 /* x, with zero for denormal numbers. What decays, such as a velocity without gradients, would end as one and stay it,
