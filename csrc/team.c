@@ -132,8 +132,8 @@ void team_barrier(struct team *team)
 /* ---- who takes how much ----------------------------------------------------------------------------------------- */
 
 /* Cores differ: large and small ones, those that other programs or a host's other guests slow down; what is cut into
- * halves waits for the slower one. So a speed moves, after each work, by LEARNING of what the work says, which counts up
- * to a factor of BOUND: a core that is taken away for a slice of time would seem ten times slower. On two cores of a
+ * halves waits for the slower one. So a speed moves, after each work, by LEARNING of what the work says, which counts
+ * up to a factor of BOUND: a core that is taken away for a slice of time would seem ten times slower. On two cores of a
  * shared host, which slow down now and then by up to 1.7 times, training takes 0.90 (mnist128 of
  * benchmarks/workloads.py), 0.93 (tabular), 0.94 (wide) and 0.95 (huge) of the time with halves, where both are equal
  * 1.00; without the bound up to 1.3 times as long while cores are taken away. */
