@@ -405,6 +405,8 @@ def held():
 
 limit = held() + {room}
 resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+if resource.getrlimit(resource.RLIMIT_DATA)[0] != limit:
+    sys.exit("no limit")
 try:
     np.array(table, np.float32)
 except MemoryError:
@@ -427,5 +429,7 @@ def test_data_larger_than_memory(tmp_path):
         check=False,
         timeout=300,
     )
+    if done.stderr == "no limit\n":
+        pytest.skip("emulated: qemu forgets limits of private memory")
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == ["too large for memory", "True", "True", "True"]
