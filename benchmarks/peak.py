@@ -1,6 +1,7 @@
 """The most multiply-adds a second that the machine can do, measured by a loop of nothing else.
 
-The loop is ``peak.c``, compiled when it is needed; without a C compiler the peak is unknown.
+The loop is ``peak.c``, compiled when it is needed; without a C compiler for this machine the
+peak is unknown.
 """
 
 from __future__ import annotations
@@ -41,7 +42,10 @@ def load(isa: str, dtype: str) -> ctypes.CDLL | None:
         command = [compiler, *OPTIMISE, *flags, *defines, str(SOURCE), "-o", str(library)]
         if subprocess.run(command, capture_output=True, check=False).returncode:
             return None
-        loop = ctypes.CDLL(str(library))
+        try:
+            loop = ctypes.CDLL(str(library))
+        except OSError:  # the compiler's machine is another than the interpreter's
+            return None
     loop.multiply_add.argtypes = [ctypes.c_long, ctypes.c_double, ctypes.c_double]
     loop.multiply_add.restype = ctypes.c_double
     loop.flops_per_time.restype = ctypes.c_long

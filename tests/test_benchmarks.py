@@ -22,6 +22,7 @@ from benchmarks import (  # noqa: E402
     disk,
     ensemble,
     instructions,
+    peak,
     report,
     rivals,
     scaling,
@@ -71,6 +72,16 @@ def test_losses_agree_and_tell_training_from_standing_still(name):
         if not workload.predicts:
             assert abs(losses[-1] - first) > 10 * workload.tolerance * first
     assert losses[:2] == pytest.approx(losses[1:], rel=workload.tolerance)
+
+
+def test_the_peak_is_unknown_where_the_compiler_is_for_another_machine(monkeypatch):
+    def compiled(command, **_):
+        Path(command[-1]).write_bytes(b"\x7fELF of another machine")
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(peak.shutil, "which", lambda name: name)
+    monkeypatch.setattr(peak.subprocess, "run", compiled)
+    assert peak.load.__wrapped__("base", "float32") is None
 
 
 def test_the_command_races_and_writes(tmp_path, capsys):
