@@ -135,8 +135,8 @@ void team_barrier(struct team *team)
  * halves waits for the slower one. So a speed moves, after each work, by LEARNING of what the work says, which counts
  * up to a factor of BOUND: a core that is taken away for a slice of time would seem ten times slower. On two cores of a
  * shared host, which slow down now and then by up to 1.7 times, training takes 0.90 (mnist128 of
- * benchmarks/workloads.py), 0.93 (tabular), 0.94 (wide) and 0.95 (huge) of the time with halves, where both are equal
- * 1.00; without the bound up to 1.3 times as long while cores are taken away. */
+ * benchmarks/workloads.py), 0.93 (tabular), 0.94 (wide) of the time with halves, where both are equal 1.00; huge, whose
+ * steps are as long as such phases, 0.99; without the bound up to 1.3 times as long while cores are taken away. */
 #define LEARNING 0.25
 #define BOUND 1.25
 #define FASTEST 4.0
