@@ -127,7 +127,7 @@ static uint64_t train(enum path path, const struct kernels *cpu)
     const ptrdiff_t m = SAMPLES[path];
     void *scratch = zeros(1, 1 << 20);
     for (int step = 0; step < STEPS; step++)
-        if (path == NARROW_STEP) cpu->narrow_step(&net, m, -0.1 / (double)m, 1, &score);
+        if (path == NARROW_STEP) cpu->narrow_step(&net, m, -0.1 / (double)m, 1, &score, 1);
         else if (path == ONLINE_STEP) cpu->online_step(&net, -0.1, 1, &score);
         else dense_step(&net, m, -0.1 / (double)m, &score, scratch);
     free(scratch);

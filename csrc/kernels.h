@@ -43,6 +43,8 @@
  * online_step, narrow_step
  *                 all of it for a net of dense layers whose batch is in place: forward, loss, backward and update.
  *                 online_step may begin with the next sample, which must then be the one that comes: see net.h.
+ *                 narrow_step makes as many steps on the batch as there are scores to add to, one each; it ends with
+ *                 the first whose sum is not finite.
  * activation_forward, activation_backward
  *                 Y = act(X + more_X); Dx = (D + more_D) * act_below'(X).
  * dropout_forward, dropout_backward
@@ -92,7 +94,7 @@
     X(narrow_update, (const struct row *, ptrdiff_t m, double alpha, double beta))                                     \
     X(narrow_gather, (const void *, ptrdiff_t width, const ptrdiff_t *order, ptrdiff_t m, void *to, ptrdiff_t ld))     \
     X(online_step, (struct net *, double alpha, double beta, struct score *))                                          \
-    X(narrow_step, (const struct net *, ptrdiff_t m, double alpha, double beta, struct score *))                       \
+    X(narrow_step, (const struct net *, ptrdiff_t m, double alpha, double beta, struct score *, ptrdiff_t steps))      \
     X(activation_forward, (const struct row *, const struct share *))                                                  \
     X(activation_backward, (const struct row *, const struct share *))                                                 \
     X(dropout_forward, (const struct row *, const struct share *, const struct noise *))                               \

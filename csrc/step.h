@@ -25,11 +25,15 @@ INLINE void narrow_step_by(const int wide, const struct net *net, ptrdiff_t m, r
     }
 }
 
-APART void narrow_step_here(const struct net *net, ptrdiff_t m, double alpha, double beta, struct score *score)
+APART void narrow_steps(const struct net *net, ptrdiff_t m, double alpha, double beta, struct score *score,
+                        ptrdiff_t steps)
 {
-    if (m <= LANES) narrow_step_by(1, net, m, (real)alpha, (real)beta, score);
-    else if (m <= BLOCK) narrow_step_by(WIDE, net, m, (real)alpha, (real)beta, score);
-    else narrow_step_by(0, net, m, (real)alpha, (real)beta, score);
+    for (const struct score *end = score + steps; score < end; score++) {
+        if (m <= LANES) narrow_step_by(1, net, m, (real)alpha, (real)beta, score);
+        else if (m <= BLOCK) narrow_step_by(WIDE, net, m, (real)alpha, (real)beta, score);
+        else narrow_step_by(0, net, m, (real)alpha, (real)beta, score);
+        if (score->sum - score->sum != 0) return;
+    }
 }
 
 APART void online_step_here(struct net *net, double alpha, double beta, struct score *score)
@@ -49,10 +53,11 @@ APART void online_step_here(struct net *net, double alpha, double beta, struct s
 }
 
 /* The entries, which leave small nets to half the width, save no registers for it: a step of 2-2-1 takes 0.96 so. */
-static void narrow_step(const struct net *net, ptrdiff_t m, double alpha, double beta, struct score *score)
+static void narrow_step(const struct net *net, ptrdiff_t m, double alpha, double beta, struct score *score,
+                        ptrdiff_t steps)
 {
-    LEAVE_TO_HALF(narrow_step, m, net, m, alpha, beta, score)
-    narrow_step_here(net, m, alpha, beta, score);
+    LEAVE_TO_HALF(narrow_step, m, net, m, alpha, beta, score, steps)
+    narrow_steps(net, m, alpha, beta, score, steps);
 }
 
 static void online_step(struct net *net, double alpha, double beta, struct score *score)

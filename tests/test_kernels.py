@@ -274,6 +274,26 @@ def test_whole_steps_are_their_parts(isa, dtype, path, m):
         np.testing.assert_array_equal(got, expected)
 
 
+@pytest.mark.parametrize("m", [1, 3, 12, 40])
+def test_steps_on_one_batch_are_as_many_calls(isa, dtype, m):
+    """The same weights and losses, and no step after a loss that is not finite."""
+
+    def trained(calls, times, first_target):
+        matrices = Matrices(isa, dtype, m, 6, 5, act="tanh", narrow=True)
+        fill(matrices, np.random.default_rng(8), narrow=True)
+        matrices.T[:, :m] = 0.25
+        matrices.T[0, 0] = first_target
+        losses = [matrices.step("narrow_step", alpha=-0.1, times=times) for _ in range(calls)]
+        return matrices.target.copy(), sum(losses)
+
+    for got, expected in zip(trained(1, 7, 0.25), trained(7, 1, 0.25), strict=True):
+        np.testing.assert_array_equal(got, expected)
+    huge = np.sqrt(np.finfo(dtype).max) * 2  # whose square is infinite, and its deltas are not
+    stopped, loss = trained(1, 7, huge)
+    assert loss == np.inf
+    np.testing.assert_array_equal(stopped, trained(1, 1, huge)[0])
+
+
 def test_narrow_gather(isa, dtype, rng):
     samples = rng.standard_normal((19, 3)).astype(dtype)
     matrices = Matrices(isa, dtype, 19, 3, 1, narrow=True)

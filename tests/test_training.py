@@ -176,6 +176,32 @@ def check_divergence(sequential, optimizer, shuffle, how):
         assert len(net.fit(X, y, 1, **options)) == 0
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_epochs_of_one_batch_are_fits_of_one_epoch(sequential, dtype):
+    """In the compiled engine a call of a kernel makes up to 256 steps of them."""
+    layers, loss = [fd.Dense(4, "tanh"), fd.Dense(1, "sigmoid")], "binary_crossentropy"
+    together, single = (sequential(layers, loss, fd.SGD(0.5), (3,), dtype, 1) for _ in range(2))
+    y = (X[:, 0] > X[:, 1]).astype(dtype)
+    options = {"batch_size": len(X), "shuffle": False, "verbose": 0}
+    history = together.fit(X, y, 300, **options)
+    apart = [single.fit(X, y, 1, **options) for _ in range(300)]
+    assert history.history["loss"] == [one.loss[0] for one in apart]
+    assert history.history["accuracy"] == [one.accuracy[0] for one in apart]
+    np.testing.assert_array_equal(together.params, single.params)
+
+
+def test_a_divergence_far_into_one_batch_is_found(sequential):
+    """The same epoch, loss and weights as with callbacks, for which each epoch comes back."""
+    fits, options = [], {"shuffle": False, "verbose": 0}
+    for callbacks in (None, fd.LambdaCallback(on_epoch_end=lambda epoch, logs: None)):
+        net = sequential([fd.Dense(1)], "mean_squared_error", fd.SGD(0.5), (3,), seed=2)
+        with pytest.warns(fd.DivergenceWarning):
+            history = net.fit(X, X[:, 0], 2000, len(X), callbacks=callbacks, **options)
+        fits.append((list(history.loss), history.divergence, state(net)))
+    assert fits[0] == fits[1]
+    assert len(fits[0][0]) > 256
+
+
 def test_the_step_that_diverged_is_named(sequential):
     net = runaway(sequential, fd.SGD(1e30))
     with pytest.warns(fd.DivergenceWarning, match="fit: the loss of step 2 in epoch 1 was nan or"):

@@ -179,7 +179,8 @@ cdef extern from "kernels.h" nogil:
         void (*narrow_gather)(const void *samples, ptrdiff_t width, const ptrdiff_t *order, ptrdiff_t m,
                               void *to, ptrdiff_t ld) noexcept nogil
         void (*online_step)(net_t *, double alpha, double beta, score_t *) noexcept nogil
-        void (*narrow_step)(const net_t *, ptrdiff_t m, double alpha, double beta, score_t *) noexcept nogil
+        void (*narrow_step)(const net_t *, ptrdiff_t m, double alpha, double beta, score_t *,
+                            ptrdiff_t steps) noexcept nogil
         void (*activation_forward)(const row_t *, const share_t *) noexcept nogil
         void (*activation_backward)(const row_t *, const share_t *) noexcept nogil
         void (*dropout_forward)(const row_t *, const share_t *, const noise_t *) noexcept nogil

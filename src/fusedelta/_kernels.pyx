@@ -309,7 +309,7 @@ cdef class Matrices:
             self.cpu.through_output(&self.loss, self.n if self.loss.by_lane else self.m)
 
     def step(self, str kernel, double alpha=1.0, double beta=1.0, ptrdiff_t times=1):
-        """A whole step of a net of this one layer, with squared error; returns the sum of the loss."""
+        """Whole steps of a net of this one layer, with squared error; returns the sum of the losses."""
         cdef ptrdiff_t _
         cdef net_t net
         cdef score_t score = score_t(0, 0)
@@ -318,11 +318,11 @@ cdef class Matrices:
         net.loss.evaluate, net.loss.T = self.cpu.squared_error, np.PyArray_DATA(self.T)
         net.loss.weights = NULL
         if kernel == "narrow_step":
-            for _ in range(times):
-                self.cpu.narrow_step(&net, self.m, alpha, beta, &score)
-        else:
-            for _ in range(times):
-                self.cpu.online_step(&net, alpha, beta, &score)
+            scores = np.zeros(times, [("sum", np.float64), ("correct", np.int64)])
+            self.cpu.narrow_step(&net, self.m, alpha, beta, <score_t *> np.PyArray_DATA(scores), times)
+            return scores["sum"].sum()
+        for _ in range(times):
+            self.cpu.online_step(&net, alpha, beta, &score)
         return score.sum
 
     def narrow_gather(self, np.ndarray samples, order=None, ptrdiff_t times=1):

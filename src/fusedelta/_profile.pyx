@@ -7,6 +7,7 @@ With several threads the first one's time is taken: from the start of its share 
 """
 
 cimport cython
+from libc.math cimport isfinite
 from libc.stddef cimport ptrdiff_t
 from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc, free
@@ -170,8 +171,13 @@ cdef void walk(const net_t *net, ptrdiff_t m, ptrdiff_t loss_rows, double alpha,
         rows[i].ops.update(net, &rows[i], &weights, alpha, beta)
 
 
-cdef void narrow_step(const net_t *net, ptrdiff_t m, double alpha, double beta, score_t *score) noexcept nogil:
-    walk(net, m, net.rows[net.n_rows - 1].n, alpha, beta, score)  # the loss sees its matrix transposed
+cdef void narrow_step(const net_t *net, ptrdiff_t m, double alpha, double beta, score_t *scores,
+                      ptrdiff_t steps) noexcept nogil:
+    cdef ptrdiff_t i
+    for i in range(steps):
+        walk(net, m, net.rows[net.n_rows - 1].n, alpha, beta, &scores[i])  # the loss sees its matrix transposed
+        if not isfinite(scores[i].sum):
+            return
 
 
 cdef void online_step(net_t *net, double alpha, double beta, score_t *score) noexcept nogil:

@@ -362,7 +362,7 @@ cdef class Program(Workspace):
     cdef void whole_step(self, ptrdiff_t m, double alpha, double beta, score_t *score) noexcept nogil:
         if self.narrow:
             self.net.loss.n = m
-            self.net.cpu.narrow_step(&self.net, m, alpha, beta, score)
+            self.net.cpu.narrow_step(&self.net, m, alpha, beta, score, 1)
         else:
             self.net.cpu.online_step(&self.net, alpha, beta, score)
 
