@@ -7,7 +7,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-enum { SPINS = 1000 }; /* looks before a thread yields its core or goes to sleep: some 20 to 50 microseconds */
+enum { SPINS = 1000 }; /* looks before a thread yields its core or goes to sleep: on x86-64 some 20 to 50 us */
 
 /* ---- the system's threads --------------------------------------------------------------------------------------- */
 
@@ -74,7 +74,7 @@ static long fork_count(void)
 }
 #endif
 
-/* Some 10 to 50 nanoseconds. ARM's own hint, yield, takes none: without hyperthreads it does nothing. */
+/* A short wait; how long isb's is has not been measured here. ARM's own hint, yield, mostly does nothing. */
 static void pause_core(void)
 {
 #if defined(__x86_64__) || defined(_M_X64)
