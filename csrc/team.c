@@ -109,7 +109,7 @@ struct team {
     atomic_llong works;
     atomic_int stopping;
     atomic_int arrived;   /* at the barrier */
-    atomic_long barriers; /* passed so far */
+    atomic_ulong barriers; /* passed so far */
     bed_t bed;
     struct member *members;
 };
@@ -118,14 +118,14 @@ int team_active(const struct team *team) { return team->active; }
 
 void team_barrier(struct team *team)
 {
-    const long before = atomic_load_explicit(&team->barriers, memory_order_relaxed);
+    const unsigned long before = atomic_load_explicit(&team->barriers, memory_order_relaxed);
     const int active = team->active; /* now: after the last one has come, there may be another work */
     if (atomic_fetch_add(&team->arrived, 1) + 1 == active) {
         atomic_store_explicit(&team->arrived, 0, memory_order_relaxed);
         atomic_store_explicit(&team->barriers, before + 1, memory_order_release);
         return;
     }
-    for (long looks = 0; atomic_load_explicit(&team->barriers, memory_order_acquire) == before; looks++)
+    for (long long looks = 0; atomic_load_explicit(&team->barriers, memory_order_acquire) == before; looks++)
         looks < SPINS ? pause_core() : yield_core();
 }
 
