@@ -108,7 +108,7 @@ struct team {
     void *argument;
     atomic_llong works;
     atomic_int stopping;
-    atomic_int arrived;   /* at the barrier */
+    atomic_int arrived;    /* at the barrier */
     atomic_ulong barriers; /* passed so far */
     bed_t bed;
     struct member *members;
