@@ -1,9 +1,10 @@
 /* The dense layer's three passes. Shapes and contracts: kernels.h. The scratch of a share, 64-byte aligned, is the
  * largest of a panel of W^T, PANEL_BYTES times ld; for an update UPDATE_BLOCK and m rows of all columns, of
- * UPDATE_PACKED bytes or of a panel; and, where k or ld reaches FAR_BYTES, what multiply_far asks for. */
+ * UPDATE_PACKED bytes or of a panel; and, where k or ld reaches FAR_BYTES, what packed.h asks for. */
 #ifndef FUSEDELTA_DENSE_H
 #define FUSEDELTA_DENSE_H
 
+#include "packed.h"
 #include "softmax.h"
 #include "thin.h"
 
@@ -19,8 +20,11 @@ static void dense_forward(const struct row *row, const struct share *share)
         .from = PER_COLUMN, .start = W + row->k * row->ld, .finish = ACTIVATE, .act = row->act,
     };
     if (row->n <= THIN) first = THIN_FORWARD[row->n - 1](&p, first, last);
-    if (last - first >= 4 && (is_far(row->ld) || (is_very_far(row->k) && row->ld > 4 * BLOCK)))
-        multiply_far(&p, first, last, row->ld, IN_PLACE, 0, share->scratch);
+    const int far = is_far(row->ld) || (is_very_far(row->k) && row->ld > 4 * BLOCK);
+    if (far && last - first >= FEW_ROWS)
+        multiply_packed(&p, first, last, row->ld, IN_PLACE, 0, NULL, share->scratch);
+    else if (far && last - first >= 4)
+        multiply_few(&p, first, last, row->ld, share->scratch);
     else
         multiply(&p, first, last, row->ld, IN_PLACE, 0, NULL);
     if (row->act.kind == SOFTMAX)
@@ -38,7 +42,7 @@ static void dense_backward(const struct row *row, const struct share *share)
         .finish = DERIVATIVE, .act = row->act_below, .y = row->X,
     };
     if (is_very_far(row->ld))
-        multiply_far(&p, share->first, share->last, row->ldx, TRANSPOSED, row->k, share->scratch);
+        multiply_packed(&p, share->first, share->last, row->ldx, TRANSPOSED, row->k, NULL, share->scratch);
     else
         multiply(&p, share->first, share->last, row->ldx, TRANSPOSED, row->k, share->scratch);
     if (is_late(row->act_below.kind))
@@ -46,9 +50,10 @@ static void dense_backward(const struct row *row, const struct share *share)
 }
 
 /* Rows first..last-1 of the weights. Where enough of them share the cost, D is packed, as many panels as L2 holds, and
- * a chunk of X comes together for a group of rows at a time, which all these panels use while it is in L1: read in
- * place, each sample would come from another page. 128 x 784 x 128 takes 0.97 of the time so (on AVX2 0.82), 256 x
- * 1024 x 1024 0.58; but 256 x 256 x 256 1.01, and less than a chunk, 32 x 784 x 128, 1.09. */
+ * a chunk of X, of CHUNK samples, comes together for a group of rows at a time, which all these panels use while it is
+ * in L1: read in place, each sample would come from another page. 128 x 784 x 128 takes 0.97 of the time so (on AVX2
+ * 0.82), 32 x 1024 x 1024 0.94 of what strips take; but 256 x 256 x 256 1.01, and less than a chunk, 32 x 784 x 128,
+ * 1.09. */
 static void update_weights(struct product p, ptrdiff_t first, ptrdiff_t last, ptrdiff_t columns, real *scratch)
 {
     enum { GROUP = UPDATE_BYTES / sizeof(real), MOST = GROUP + 4, PANEL = PANEL_BYTES / sizeof(real) };
@@ -90,11 +95,18 @@ static void dense_update(const struct row *row, const struct share *share, doubl
         .b = row->D, .ldb = row->ld, .depth = share->m,
         .c = row->target, .ldc = row->ld,
         .finish = ACCUMULATE, .alpha = (real)alpha, .beta = (real)beta,
+        .chunk = is_far(row->ld) && share->m >= 2 * CHUNK ? LONG_CHUNK : CHUNK,
     };
     if (row->n <= THIN) first = THIN_UPDATE[row->n - 1](&p, first, weights);
-    if (first < weights) update_weights(p, first, weights, row->ld, share->scratch);
-    if (last > row->k) {
-        p.a = &one, p.cs = 0, p.c += row->k * row->ld; /* the input of the biases is 1 */
+    real *biases = last > row->k ? p.c + row->k * row->ld : NULL;
+    const ptrdiff_t rows = weights - first;
+    if (p.chunk > CHUNK && rows >= SLIVER) {
+        multiply_packed(&p, first, weights, row->ld, IN_PLACE, 0, biases, share->scratch);
+        return;
+    }
+    if (rows > 0) update_weights(p, first, weights, row->ld, share->scratch);
+    if (biases) {
+        p.a = &one, p.cs = 0, p.c = biases; /* the input of the biases is 1 */
         multiply(&p, 0, 1, row->ld, IN_PLACE, 0, NULL);
     }
 }

@@ -17,22 +17,26 @@
 #define BLOCK_BYTES 64        /* strides are multiples, matrices are aligned to it */
 #define PANEL_BYTES 512       /* the widest panel of columns that a kernel packs at a time */
 #define NARROW 16             /* nets whose layers are all this thin or thinner train feature-major */
-#define CHUNK 64              /* samples of an update whose sum is added to the target at a time */
-#define UPDATE_BYTES 192      /* so many bytes of each of them come together in L1, beside a panel of their deltas, */
+#define CHUNK 64              /* samples of an update whose sum is added to the target at a time, ... */
+#define LONG_CHUNK 256        /* ... or so many, where rows lie far apart and samples are twice CHUNK or more */
+#define UPDATE_BYTES 192      /* so many bytes of each of CHUNK samples come together in L1, beside some deltas, */
 #define UPDATE_BLOCK 14336    /* in a block of CHUNK times as many and some, */
 #define UPDATE_PACKED 524288  /* and so many bytes of packed deltas, at least a panel, stay in L2 */
 #define FAR_BYTES 2048        /* from this stride on, rows share sets of the caches, from twice that on no pages: */
-#define FAR_ROWS 512          /* they are brought together, at most so many at a time ... */
-#define FAR_PIECE 2048        /* ... and so many bytes of each, */
-#define SHORT_PIECE 256       /* or so many, where few samples use a piece of W */
+#define PIECE_BYTES 2048      /* so many bytes of each are brought together, */
+#define SLIVERS_BYTES 4194304 /* as many rows as make this, */
+#define STRIPS_BYTES 524288   /* to meet so much of the other operand in L2, */
+#define MANY_ROWS 192         /* or a quarter of that, if they are fewer than these; */
+#define FEW_ROWS 48           /* fewer than these meet it where it lies, */
+#define SHORT_PIECE 256       /* so many bytes at a time */
 
 /* X(entry, arguments): the one list of the kernels.
  *
  * dense_forward   Y = act(X W + b), the share's samples. X may have any stride and alignment.
  * dense_backward  Dx = (D W^T) * act_below'(X), the share's samples; writes the padding of Dx as zero.
- * dense_update    target = beta target + alpha [X 1]^T D over m samples, the share's rows of (k + 1, ld), CHUNK samples
- *                 after CHUNK: each sum of so many is added to the target. beta = 0 does not read it. Nothing may
- *                 alias D or X.
+ * dense_update    target = beta target + alpha [X 1]^T D over m samples, the share's rows of (k + 1, ld), a chunk of
+ *                 samples after the other: each one's sum is added to the target. beta = 0 does not read it. Nothing
+ *                 may alias D or X.
  * online_forward, online_backward, online_update
  *                 the same for one sample, rows 0..k. Forward lists the inputs that are not zero, for the update.
  * narrow_forward, narrow_backward, narrow_update

@@ -3,7 +3,7 @@
  *            A(i, p)           B(p, j)               C(i, j)
  * forward    X                 W                     Y  = act(b + sum)
  * backward   D                 W^T, panel by panel   Dx = sum * act_below'(X)
- * update     X^T, by strides   D                     target = beta target + alpha sum, per CHUNK of samples
+ * update     X^T, by strides   D                     target = beta target + alpha sum, per chunk of samples
  * and, feature-major (narrow.h), forward W^T X and backward W D.
  *
  * A tile of up to MR x NV vectors of C stays in registers while p runs. A is read one scalar at a time, so it may have
@@ -34,8 +34,9 @@ struct product {
     const real *start;
     struct activation act; /* ACTIVATE (unless long), DERIVATIVE */
     const real *y;         /* DERIVATIVE: the activations, stride ldc */
-    real alpha, beta;      /* ACCUMULATE */
-    int far;               /* ACCUMULATE: C is in no near cache; tiles ask for theirs in good time */
+    real alpha, beta;      /* ACCUMULATE ... */
+    ptrdiff_t chunk;       /* ... so many samples at a time */
+    int far;               /* C is in no near cache: tiles ask for theirs, or the next one's, in good time */
 };
 
 /* beta target + alpha sum; a target that beta = 0 discards is not read. */
@@ -47,9 +48,13 @@ INLINE vec accumulate(real alpha, vec sum, real beta, const real *target)
     return v_fma(splat(alpha), sum, old);
 }
 
-/* acc(r, v) += A(r) B(v) for one p. */
-INLINE void add(const int MR, const int NV, const real *a, ptrdiff_t rs, const real *b, vec (*acc)[8])
+/* acc(r, v) += A(r) B(v) for one p. Where B's rows lie together, those to come are on their way from L2. */
+INLINE void add(const int MR, const int NV, const int together, const real *a, ptrdiff_t rs, const real *b,
+                vec (*acc)[8])
 {
+    if (together) {
+        UNROLL for (int v = 0; v < NV; v += WIDE) __builtin_prefetch(b + (8 * NV + v) * LANES);
+    }
     vec row[8];
     UNROLL for (int v = 0; v < NV; v++) row[v] = load(b + v * LANES);
     UNROLL for (int r = 0; r < MR; r++) {
@@ -63,8 +68,10 @@ INLINE void add(const int MR, const int NV, const real *a, ptrdiff_t rs, const r
  * written, it makes no difference, and updates, whose chunks are short, take up to 1.1 times as long. */
 enum { NEAR = 64 };
 
-/* Rows i..i + MR - 1 and the first NV vectors of C. */
-INLINE void tile(const int MR, const int NV, const enum finish finish, const struct product *p, ptrdiff_t i)
+/* Rows i..i + MR - 1 and the first NV vectors of C. Operands brought together (packed.h) are read one after the other,
+ * A by slivers of MR rows, B by strips of NV vectors. */
+INLINE void tile(const int MR, const int NV, const enum finish finish, const int together, const struct product *p,
+                 ptrdiff_t i)
 {
     vec acc[12][8]; /* the largest tile: what is not used is never there */
     UNROLL for (int r = 0; r < MR; r++)
@@ -74,23 +81,24 @@ INLINE void tile(const int MR, const int NV, const enum finish finish, const str
                         : p->from == PER_ROW                    ? splat(p->start[i + r])
                                                                 : load(p->c + (i + r) * p->ldc + v * LANES);
 
-    const ptrdiff_t rs = finish == ACCUMULATE ? 1 : p->rs, cs = p->cs, ldb = p->ldb;
-    const real *a = p->a + i * rs, *b = p->b;
+    const ptrdiff_t rs = together || finish == ACCUMULATE ? 1 : p->rs;
+    const ptrdiff_t cs = together ? MR : p->cs, ldb = together ? NV * LANES : p->ldb;
+    const real *a = p->a + i * (together ? p->depth : rs), *b = p->b;
     ptrdiff_t q = p->depth;
-    if (finish == ACCUMULATE && MR * NV == ACCUMULATORS && p->far) {
-        const real *c = p->c + i * p->ldc;
+    if (MR * NV == ACCUMULATORS && (together || finish == ACCUMULATE) && p->far) {
+        const real *c = p->c + i * p->ldc + (finish == ACCUMULATE ? 0 : NV * LANES);
         for (int r = 0; r < MR && q >= 2 * NV; r++, c += p->ldc)
-            for (int v = 0; v < NV; v++, q -= 2) { /* not all at once: what the loop itself reads would wait */
+            for (int v = 0; v < NV; v += WIDE, q -= 2) { /* not all at once: what the loop itself reads would wait */
                 __builtin_prefetch(c + v * LANES, 1);
-                UNROLL for (int twice = 0; twice < 2; twice++, a += cs, b += ldb) add(MR, NV, a, rs, b, acc);
+                UNROLL for (int twice = 0; twice < 2; twice++, a += cs, b += ldb) add(MR, NV, together, a, rs, b, acc);
             }
     }
-    if (finish == ACTIVATE && MR * NV == ACCUMULATORS)
+    if (finish == ACTIVATE && !together && MR * NV == ACCUMULATORS)
         for (; q > NEAR; q--, a += cs, b += ldb) {
             UNROLL for (int v = 0; v < NV; v += WIDE) __builtin_prefetch(b + 4 * ldb + v * LANES);
-            add(MR, NV, a, rs, b, acc);
+            add(MR, NV, 0, a, rs, b, acc);
         }
-    for (; q > 0; q--, a += cs, b += ldb) add(MR, NV, a, rs, b, acc);
+    for (; q > 0; q--, a += cs, b += ldb) add(MR, NV, together, a, rs, b, acc);
 
 #define EACH(result)                                                                                                   \
     UNROLL for (int r = 0; r < MR; r++) UNROLL for (int v = 0; v < NV; v++)                                            \
@@ -131,7 +139,7 @@ INLINE ptrdiff_t tiles(const int MR, const int NV, const enum finish finish, con
                        ptrdiff_t last)
 {
     const struct product mine = *whole, *p = finish == DERIVATIVE && ACCUMULATORS < 24 ? whole : &mine;
-    for (; last - i >= MR; i += MR) tile(MR, NV, finish, p, i);
+    for (; last - i >= MR; i += MR) tile(MR, NV, finish, 0, p, i);
     return i;
 }
 
@@ -148,7 +156,7 @@ TILE(1, 2) TILE(2, 2) TILE(4, 2) TILE(6, 2)
 TILE(1, 4) TILE(2, 4)
 TILE(1, 8)
 #if ACCUMULATORS >= 24
-TILE(12, 2)
+TILE(12, 2) TILE(8, 2)
 TILE(4, 4) TILE(6, 4)
 TILE(2, 8)
 #define IF_24(f) f
@@ -158,14 +166,15 @@ TILE(2, 8)
 #undef TILE
 #undef TILE_FOR
 
-static const int HEIGHTS[] = {12, 6, 4, 2, 1};
+static const int HEIGHTS[] = {12, 8, 6, 4, 2, 1};
 static const int WIDTHS[] = {8, 4, 2, 1};
+enum { NARROWEST = COUNT(WIDTHS) - 1 };
 #define TABLE(f)                                                                                                       \
     {                                                                                                                  \
-        {NULL, NULL, NULL, IF_24(f##_2x8), f##_1x8},                                                                   \
-        {NULL, IF_24(f##_6x4), IF_24(f##_4x4), f##_2x4, f##_1x4},                                                      \
-        {IF_24(f##_12x2), f##_6x2, f##_4x2, f##_2x2, f##_1x2},                                                         \
-        {f##_12x1, f##_6x1, f##_4x1, f##_2x1, f##_1x1},                                                                \
+        {NULL, NULL, NULL, NULL, IF_24(f##_2x8), f##_1x8},                                                             \
+        {NULL, NULL, IF_24(f##_6x4), IF_24(f##_4x4), f##_2x4, f##_1x4},                                                \
+        {IF_24(f##_12x2), IF_24(f##_8x2), f##_6x2, f##_4x2, f##_2x2, f##_1x2},                                         \
+        {f##_12x1, NULL, f##_6x1, f##_4x1, f##_2x1, f##_1x1},                                                          \
     }
 static const tile_function TILES[][COUNT(WIDTHS)][COUNT(HEIGHTS)] = {
     [ACTIVATE] = TABLE(ACTIVATE), [DERIVATIVE] = TABLE(DERIVATIVE), [ACCUMULATE] = TABLE(ACCUMULATE)};
@@ -182,10 +191,10 @@ static void run_rows(const struct product *p, ptrdiff_t first, ptrdiff_t last, i
 /* The same for a sum over many samples, chunk after chunk onto C. */
 static void run_chunks(struct product p, ptrdiff_t first, ptrdiff_t last, int w)
 {
-    for (ptrdiff_t left = p.depth; left > 0; left -= CHUNK) {
-        p.depth = left < CHUNK ? left : CHUNK;
+    for (ptrdiff_t left = p.depth; left > 0; left -= p.chunk) {
+        p.depth = left < p.chunk ? left : p.chunk;
         run_rows(&p, first, last, w);
-        p.a += CHUNK * p.cs, p.b += CHUNK * p.ldb, p.beta = 1;
+        p.a += p.chunk * p.cs, p.b += p.chunk * p.ldb, p.beta = 1;
     }
 }
 
@@ -250,6 +259,14 @@ static void pack(const real *from, ptrdiff_t ld, ptrdiff_t depth, ptrdiff_t colu
     }
 }
 
+/* On to the next columns. */
+INLINE void advance(struct product *p, ptrdiff_t columns)
+{
+    p->c += columns;
+    if (p->from == PER_COLUMN) p->start += columns;
+    if (p->finish == DERIVATIVE) p->y += columns;
+}
+
 /* Rows first..last-1 and all `columns` of C, panel by panel. B as it lies, or PACKED before, or TRANSPOSED into
  * `panel` (depth, in whole blocks, times PANEL_BYTES) from `valid` rows of W, for backward. Uses p up. */
 INLINE void multiply(struct product *p, ptrdiff_t first, ptrdiff_t last, ptrdiff_t columns, enum source source,
@@ -271,51 +288,7 @@ INLINE void multiply(struct product *p, ptrdiff_t first, ptrdiff_t last, ptrdiff
             run_chunks(*p, first, last, w);
         else
             run_rows(p, first, last, w);
-        p->c += width;
-        if (p->from == PER_COLUMN) p->start += width;
-        if (p->finish == DERIVATIVE) p->y += width;
-    }
-}
-
-INLINE int is_far(ptrdiff_t stride) { return stride * (ptrdiff_t)sizeof(real) >= FAR_BYTES; }
-INLINE int is_very_far(ptrdiff_t stride) { return is_far(stride / 2); }
-
-/* The same for long rows, which share sets of the caches and are more than those hold: a piece of the depth after
- * another, the sums going on in C. Rows of A are brought together, and panels of B where enough of them use it; for few
- * rows B stays in place, but pieces are short, so that its rows are walked along. 256 x 512 x 512 takes 0.57 of the
- * time so, 32 x 512 x 512 0.64, 256 x 1024 x 256 0.6, 512 x 4096 x 4096 0.65. B is IN_PLACE or TRANSPOSED. Scratch:
- * min(rows, FAR_ROWS) times FAR_PIECE bytes, and PANEL_BYTES for each element of a piece. */
-static void multiply_far(const struct product *whole, ptrdiff_t first, ptrdiff_t last, ptrdiff_t columns,
-                         enum source source, ptrdiff_t valid, real *scratch)
-{
-    enum { FEW = 48, GROUP = 4 * BLOCK };
-    for (ptrdiff_t i = first, rows; i < last; i += rows) {
-        rows = last - i < FAR_ROWS ? last - i : FAR_ROWS;
-        const int packs = rows >= FEW && source == IN_PLACE, walks = !packs && source == IN_PLACE && is_far(whole->ldb);
-        const ptrdiff_t piece = (walks ? SHORT_PIECE : FAR_PIECE) / (ptrdiff_t)sizeof(real);
-        real *block = scratch, *panel = scratch + rows * piece;
-        for (ptrdiff_t q = 0; q < whole->depth; q += piece) {
-            const ptrdiff_t left = whole->depth - q;
-            struct product p = *whole;
-            p.a = block, p.rs = piece, p.depth = left < piece ? left : piece;
-            p.c += i * p.ldc;
-            if (p.finish == DERIVATIVE) p.y += i * p.ldc;
-            if (q > 0) p.from = ONWARD;
-            if (left > piece) p.act.kind = LINEAR;
-            copy(whole->a + i * whole->rs + q, whole->rs, rows, p.depth, piece, block);
-            p.b += source == TRANSPOSED ? q : q * p.ldb;
-            if (!packs) {
-                multiply(&p, 0, rows, columns, source, valid, panel);
-                continue;
-            }
-            for (ptrdiff_t j = 0, width; j < columns; j += width) {
-                width = columns - j < GROUP ? columns - j : GROUP;
-                struct product part = p;
-                part.b = panel, part.c += j, part.start += j;
-                pack(p.b + j, p.ldb, p.depth, width, rows, panel);
-                multiply(&part, 0, rows, width, PACKED, 0, NULL);
-            }
-        }
+        advance(p, width);
     }
 }
 

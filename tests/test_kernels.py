@@ -176,7 +176,7 @@ def test_update_discards_what_beta_zero_discards(isa, dtype, rng):
         assert np.isfinite(matrices.target).all()
 
 
-@pytest.mark.parametrize("shape", [(23, 33, 129), (31, 17, 1030)], ids=str)
+@pytest.mark.parametrize("shape", [(23, 33, 129), (31, 17, 1030), (300, 2080, 520)], ids=str)
 def test_split_work_gives_the_bits_of_the_whole(isa, dtype, shape, rng):
     m, k, n = shape
     matrices = Matrices(isa, dtype, m, k, n, act="tanh", act_below="tanh")

@@ -154,11 +154,13 @@ cdef extern from "net.h" nogil:
 cdef extern from "kernels.h" nogil:
     const int BLOCK_BYTES
     const int PANEL_BYTES
-    const int FAR_BYTES
-    const int FAR_PIECE
-    const int FAR_ROWS
+    const int LONG_CHUNK
     const int UPDATE_BLOCK
     const int UPDATE_PACKED
+    const int FAR_BYTES
+    const int PIECE_BYTES
+    const int SLIVERS_BYTES
+    const int STRIPS_BYTES
     const int NARROW
     const int FUSEDELTA_MAX_ISAS
     const int EXP
