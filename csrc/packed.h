@@ -20,19 +20,25 @@ enum { SLIVER = ACCUMULATORS / 2, STRIP = 2 * LANES };
 INLINE int is_far(ptrdiff_t stride) { return stride * (ptrdiff_t)sizeof(real) >= FAR_BYTES; }
 INLINE int is_very_far(ptrdiff_t stride) { return is_far(stride / 2); }
 
-/* Rows i..i + SLIVER - 1 and one strip, or half a strip, of C. Functions of their own, so that the compiler keeps
- * nothing but sums in registers. */
+/* Rows i..i + SLIVER - 1 and one strip of C, or the half that is left where a block is no more. Functions of their own,
+ * so that the compiler keeps nothing but sums in registers. */
 typedef void (*strip_function)(const struct product *p, ptrdiff_t i);
-#define STRIP_FOR(finish)                                                                                              \
-    APART void finish##_strip(const struct product *p, ptrdiff_t i) { tile(SLIVER, 2, finish, 1, p, i); }              \
-    APART void finish##_half_strip(const struct product *p, ptrdiff_t i) { tile(SLIVER, 1, finish, 1, p, i); }
-STRIP_FOR(ACTIVATE)
-STRIP_FOR(DERIVATIVE)
-STRIP_FOR(ACCUMULATE)
+#define STRIP_FOR(finish, NV)                                                                                          \
+    APART void finish##_strip_##NV(const struct product *p, ptrdiff_t i) { tile(SLIVER, NV, finish, 1, p, i); }
+#if BLOCK_BYTES < 2 * VECTOR_BYTES
+#define STRIPS_FOR(finish) STRIP_FOR(finish, 1) STRIP_FOR(finish, 2)
+#define HALF(f) f
+#else
+#define STRIPS_FOR(finish) STRIP_FOR(finish, 2)
+#define HALF(f) NULL
+#endif
+STRIPS_FOR(ACTIVATE) STRIPS_FOR(DERIVATIVE) STRIPS_FOR(ACCUMULATE)
+static const strip_function STRIPS[][2] = {[ACTIVATE] = {ACTIVATE_strip_2, HALF(ACTIVATE_strip_1)},
+                                           [DERIVATIVE] = {DERIVATIVE_strip_2, HALF(DERIVATIVE_strip_1)},
+                                           [ACCUMULATE] = {ACCUMULATE_strip_2, HALF(ACCUMULATE_strip_1)}};
 #undef STRIP_FOR
-static const strip_function STRIPS[][2] = {[ACTIVATE] = {ACTIVATE_strip, ACTIVATE_half_strip},
-                                           [DERIVATIVE] = {DERIVATIVE_strip, DERIVATIVE_half_strip},
-                                           [ACCUMULATE] = {ACCUMULATE_strip, ACCUMULATE_half_strip}};
+#undef STRIPS_FOR
+#undef HALF
 
 /* Rows i..i + SLIVER - 1 of C, all of whose columns are in strips. */
 static void run_strips(struct product p, ptrdiff_t i, ptrdiff_t columns)
@@ -50,17 +56,9 @@ static void run_rest(struct product p, ptrdiff_t first, ptrdiff_t last, ptrdiff_
     for (int w = NARROWEST - 1; first < last && columns > 0; columns -= p.ldb) {
         w = fitting(w, columns);
         p.ldb = WIDTHS[w] * LANES;
-        for (ptrdiff_t i = first; i < last; i += 8) run_rows(&p, i, last - i < 8 ? last : i + 8, w);
+        run_rows(&p, first, last, w);
         p.b += p.ldb * p.depth, advance(&p, p.ldb);
     }
-}
-
-/* How many of so many rows are in slivers. Batches are often powers of two: 4 rows beside slivers of 12 would keep few
- * sums side by side, so they and one sliver are twice 8. */
-INLINE ptrdiff_t in_slivers(ptrdiff_t rows)
-{
-    const ptrdiff_t left = rows % SLIVER;
-    return rows - left - (SLIVER == 12 && left == 4 && rows > SLIVER ? SLIVER : 0);
 }
 
 /* `rows` of A in slivers. Samples by squares, which are transposed: a vector may reach beyond its row of the sliver,
@@ -150,7 +148,7 @@ static void multiply_packed(const struct product *whole, ptrdiff_t first, ptrdif
             if (p.finish == DERIVATIVE) p.y += i * p.ldc;
             if (q > 0) p.from = ONWARD, p.beta = 1;
             if (q + depth < whole->depth) p.act.kind = LINEAR;
-            const ptrdiff_t rest = in_slivers(rows);
+            const ptrdiff_t rest = rows / SLIVER * SLIVER;
             if (p.finish == ACCUMULATE)
                 pack_features(&p, rest, slivers);
             else

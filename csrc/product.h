@@ -30,7 +30,7 @@ struct product {
     real *c;
     ptrdiff_t ldc;
     enum finish finish;
-    enum start from;       /* sums start from zero, from start[j], from start[i], or go on from C */
+    enum start from;       /* sums start from zero, from C or, ACTIVATE alone, from start[j] or start[i] */
     const real *start;
     struct activation act; /* ACTIVATE (unless long), DERIVATIVE */
     const real *y;         /* DERIVATIVE: the activations, stride ldc */
@@ -76,10 +76,10 @@ INLINE void tile(const int MR, const int NV, const enum finish finish, const int
     vec acc[12][8]; /* the largest tile: what is not used is never there */
     UNROLL for (int r = 0; r < MR; r++)
         UNROLL for (int v = 0; v < NV; v++)
-            acc[r][v] = p->from == ZERO || finish == ACCUMULATE ? splat(0)
-                        : p->from == PER_COLUMN                 ? load(p->start + v * LANES)
-                        : p->from == PER_ROW                    ? splat(p->start[i + r])
-                                                                : load(p->c + (i + r) * p->ldc + v * LANES);
+            acc[r][v] = p->from == ZERO || finish == ACCUMULATE                 ? splat(0)
+                        : p->from == PER_COLUMN && finish == ACTIVATE           ? load(p->start + v * LANES)
+                        : p->from == PER_ROW && finish == ACTIVATE && !together ? splat(p->start[i + r])
+                                                            : load(p->c + (i + r) * p->ldc + v * LANES);
 
     const ptrdiff_t rs = together || finish == ACCUMULATE ? 1 : p->rs;
     const ptrdiff_t cs = together ? MR : p->cs, ldb = together ? NV * LANES : p->ldb;
@@ -156,7 +156,7 @@ TILE(1, 2) TILE(2, 2) TILE(4, 2) TILE(6, 2)
 TILE(1, 4) TILE(2, 4)
 TILE(1, 8)
 #if ACCUMULATORS >= 24
-TILE(12, 2) TILE(8, 2)
+TILE(12, 2)
 TILE(4, 4) TILE(6, 4)
 TILE(2, 8)
 #define IF_24(f) f
@@ -166,15 +166,15 @@ TILE(2, 8)
 #undef TILE
 #undef TILE_FOR
 
-static const int HEIGHTS[] = {12, 8, 6, 4, 2, 1};
+static const int HEIGHTS[] = {12, 6, 4, 2, 1};
 static const int WIDTHS[] = {8, 4, 2, 1};
 enum { NARROWEST = COUNT(WIDTHS) - 1 };
 #define TABLE(f)                                                                                                       \
     {                                                                                                                  \
-        {NULL, NULL, NULL, NULL, IF_24(f##_2x8), f##_1x8},                                                             \
-        {NULL, NULL, IF_24(f##_6x4), IF_24(f##_4x4), f##_2x4, f##_1x4},                                                \
-        {IF_24(f##_12x2), IF_24(f##_8x2), f##_6x2, f##_4x2, f##_2x2, f##_1x2},                                         \
-        {f##_12x1, NULL, f##_6x1, f##_4x1, f##_2x1, f##_1x1},                                                          \
+        {NULL, NULL, NULL, IF_24(f##_2x8), f##_1x8},                                                                   \
+        {NULL, IF_24(f##_6x4), IF_24(f##_4x4), f##_2x4, f##_1x4},                                                      \
+        {IF_24(f##_12x2), f##_6x2, f##_4x2, f##_2x2, f##_1x2},                                                         \
+        {f##_12x1, f##_6x1, f##_4x1, f##_2x1, f##_1x1},                                                                \
     }
 static const tile_function TILES[][COUNT(WIDTHS)][COUNT(HEIGHTS)] = {
     [ACTIVATE] = TABLE(ACTIVATE), [DERIVATIVE] = TABLE(DERIVATIVE), [ACCUMULATE] = TABLE(ACCUMULATE)};
