@@ -87,8 +87,9 @@ INLINE void tile(const int MR, const int NV, const enum finish finish, const int
     ptrdiff_t q = p->depth;
     if (MR * NV == ACCUMULATORS && (together || finish == ACCUMULATE) && p->far) {
         const real *c = p->c + i * p->ldc + (finish == ACCUMULATE ? 0 : NV * LANES);
+        const int step = together ? WIDE : 1; /* by lines the compiler would spill AVX2's other tiles */
         for (int r = 0; r < MR && q >= 2 * NV; r++, c += p->ldc)
-            for (int v = 0; v < NV; v += WIDE, q -= 2) { /* not all at once: what the loop itself reads would wait */
+            for (int v = 0; v < NV; v += step, q -= 2) { /* not all at once: what the loop itself reads would wait */
                 __builtin_prefetch(c + v * LANES, 1);
                 UNROLL for (int twice = 0; twice < 2; twice++, a += cs, b += ldb) add(MR, NV, together, a, rs, b, acc);
             }
