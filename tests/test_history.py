@@ -50,6 +50,19 @@ def run(clock, epochs, seconds_per_epoch, verbose=1, accuracy=np.nan):
 # --------------------------------------------------------------------------------------- history
 
 
+def test_history_that_ended_early_holds_no_memory_for_the_rest(sequential):
+    """Room for a million losses is 8 MB, of which a finished history has no more than it shows."""
+
+    class Stop(fd.Callback):
+        def on_epoch_end(self, epoch, logs):
+            self.model.stop_training = epoch == 2
+
+    history = regressor(sequential).fit(X, Y, epochs=10**6, verbose=0, callbacks=Stop())
+    owner = history.loss if history.loss.base is None else history.loss.base
+    assert history.loss.shape == (3,)
+    assert owner.nbytes == 3 * history.loss.itemsize
+
+
 def test_history_of_a_classification(sequential):
     history = classifier(sequential).fit(X, Y, epochs=4, verbose=0)
     assert isinstance(history, fd.History)

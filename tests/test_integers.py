@@ -175,12 +175,15 @@ def test_verbose(call, capsys):
 
 
 @pytest.mark.parametrize("epochs", [2**62, 2**63 - 1])
-def test_figures_of_the_epochs_must_fit_into_memory(sequential, epochs):
-    net = network(sequential)
+@pytest.mark.parametrize(
+    ("loss", "size"), [("mean_squared_error", "8"), ("binary_crossentropy", "16")]
+)
+def test_figures_of_the_epochs_must_fit_into_memory(sequential, epochs, loss, size):
+    net = sequential([fd.Dense(1, "sigmoid")], loss, input_shape=(2,), seed=0)
     before = net.get_weights()
-    expected = f"^epochs: expected as many as there is memory for, 16 bytes each, got {epochs}$"
+    expected = f"^epochs: expected as many as there is memory for, {size} bytes each, got {epochs}$"
     with pytest.raises(ValueError, match=expected):
-        fit(net, epochs=epochs)
+        net.fit(X, Y > 0, epochs=epochs)
     for weight, start in zip(net.get_weights(), before, strict=True):
         np.testing.assert_array_equal(weight, start)
 

@@ -17,7 +17,7 @@ cdef struct unseen_t:
 
 
 cdef int run_watched(Program program, data_set *data, ptrdiff_t batch, ptrdiff_t epochs, double *results,
-                     Program forward, unseen_t *unseen, Watch watch, int64_t *trained,
+                     ptrdiff_t figures, Program forward, unseen_t *unseen, Watch watch, int64_t *trained,
                      const bint *interrupted) except -1 nogil
 cdef int predict_all(Program program, const char *X, ptrdiff_t m, char *out, int threads,
                      const bint *interrupted) except -1 nogil

@@ -7,7 +7,7 @@ from libc.stdint cimport int64_t
 from libc.string cimport memset
 
 from fusedelta._c cimport PREDICTING, TRAINING, row_t, score_t
-from fusedelta._program cimport Program, data_set
+from fusedelta._program cimport Program, accuracy, data_set, mean_loss
 from fusedelta._samples cimport spread
 from fusedelta._watch cimport Watch
 
@@ -20,7 +20,7 @@ cdef enum:
 
 
 cdef int run_watched(Program program, data_set *data, ptrdiff_t batch, ptrdiff_t epochs, double *results,
-                     Program forward, unseen_t *unseen, Watch watch, int64_t *trained,
+                     ptrdiff_t figures, Program forward, unseen_t *unseen, Watch watch, int64_t *trained,
                      const bint *interrupted) except -1 nogil:
     """All epochs, with a look at each where there is a watch; `forward` evaluates what it holds out."""
     cdef ptrdiff_t epoch = 0, at_once = epochs if watch is None else 1, steps = (data.m + batch - 1) // batch
@@ -30,24 +30,24 @@ cdef int run_watched(Program program, data_set *data, ptrdiff_t batch, ptrdiff_t
     while epoch < epochs:
         before = trained[0]
         program.begin(TRAINING, program.logits)
-        run_epochs(program, data, batch, at_once, results + 2 * epoch, trained, &work, interrupted)
+        run_epochs(program, data, batch, at_once, results + figures * epoch, figures, trained, &work, interrupted)
         if watch is None or trained[0] < before + steps:
             return 0
         if watch.figures != NULL:
             score.sum, score.correct = 0, 0
             evaluate_all(forward, &unseen.data, unseen.threads, &work, &score, interrupted)
-            watch.figures[0] = forward.loss(&score, unseen.data.m)
-            watch.figures[1] = forward.accuracy(&score, unseen.data.m)
+            record(forward, &score, unseen.data.m, watch.figures, 2)
             data.staged = data.staged and program is not forward
-        if watch.look(results + 2 * epoch):
+        if watch.look(results + figures * epoch):
             return 0
         epoch += 1
     return 0
 
 
 cdef int run_epochs(Program program, data_set *data, ptrdiff_t batch, ptrdiff_t epochs,
-                    double *results, int64_t *trained, double *work, const bint *interrupted) except -1 nogil:
-    """All batches, `epochs` times; the order moves on by data.m an epoch. results (epochs, 2): loss, accuracy.
+                    double *results, ptrdiff_t figures, int64_t *trained, double *work,
+                    const bint *interrupted) except -1 nogil:
+    """All batches, `epochs` times; the order moves on by data.m an epoch. results (epochs, figures): see `record`.
 
     Counts the steps whose loss is finite, and returns at the first that is not.
     """
@@ -56,7 +56,7 @@ cdef int run_epochs(Program program, data_set *data, ptrdiff_t batch, ptrdiff_t 
     cdef bint plain = is_plain(program, batch), ahead = batch == 1 and program.takes_ahead
     cdef score_t score
     if plain and program.narrow and data.order == NULL and batch == data.m:
-        return run_repeated(program, data, epochs, results, trained, work, interrupted)
+        return run_repeated(program, data, epochs, results, figures, trained, work, interrupted)
     for epoch in range(epochs):
         score.sum, score.correct, first = 0, 0, 0
         while first < data.m:
@@ -76,8 +76,7 @@ cdef int run_epochs(Program program, data_set *data, ptrdiff_t batch, ptrdiff_t 
             trained[0] += 1
             first += m
             if first == data.m:
-                results[2 * epoch] = program.loss(&score, data.m)
-                results[2 * epoch + 1] = program.accuracy(&score, data.m)
+                record(program, &score, data.m, results + figures * epoch, figures)
             look_for_signals(&so_far, flops, interrupted)
         if data.order != NULL:
             data.order += data.m
@@ -85,8 +84,8 @@ cdef int run_epochs(Program program, data_set *data, ptrdiff_t batch, ptrdiff_t 
     return 0
 
 
-cdef int run_repeated(Program program, data_set *data, ptrdiff_t epochs, double *results, int64_t *trained,
-                      double *work, const bint *interrupted) except -1 nogil:
+cdef int run_repeated(Program program, data_set *data, ptrdiff_t epochs, double *results, ptrdiff_t figures,
+                      int64_t *trained, double *work, const bint *interrupted) except -1 nogil:
     """`run_epochs` where a kernel makes whole steps and all data are one batch: many of them a call.
 
     2-2-1 with four samples takes 0.96 of the time so, and 0.82 where a neighbour shares the core.
@@ -106,11 +105,18 @@ cdef int run_repeated(Program program, data_set *data, ptrdiff_t epochs, double 
             if not isfinite(scores[i].sum):
                 return 0
             trained[0] += 1
-            results[2 * epoch] = program.loss(&scores[i], data.m)
-            results[2 * epoch + 1] = program.accuracy(&scores[i], data.m)
+            record(program, &scores[i], data.m, results + figures * epoch, figures)
             epoch += 1
         look_for_signals(work, flops * count, interrupted)
     return 0
+
+
+cdef inline void record(Program program, const score_t *score, ptrdiff_t m, double *to,
+                        ptrdiff_t figures) noexcept nogil:
+    """An epoch's loss and, if there are two figures, its accuracy: what nobody asks for takes memory and time."""
+    to[0] = mean_loss(program, score, m)
+    if figures > 1:
+        to[1] = accuracy(program, score, m)
 
 
 cdef inline bint is_plain(Program program, ptrdiff_t m) noexcept nogil:

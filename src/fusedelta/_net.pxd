@@ -13,6 +13,7 @@ cdef class Net:
     cdef int typenum             # numpy's number of the dtype
     cdef ptrdiff_t itemsize
     cdef ptrdiff_t k, n
+    cdef double largest          # finite number of the dtype
     cdef double least, most      # targets within are ready as they are
     cdef int busy                   # taken while a program runs
     cdef public bint interrupted    # set by another thread: what runs, and what is called, ends with KeyboardInterrupt

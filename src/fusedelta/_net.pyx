@@ -9,7 +9,7 @@ cimport numpy as np
 from fusedelta._c cimport BLOCK_BYTES, NARROW, PREDICTING, TRAINING, busy_release, busy_take, score_t
 from fusedelta._loops cimport PREDICT_ROWS, evaluate_all, predict_all, run_watched, unseen_t
 from fusedelta._optimizers cimport Optimizer
-from fusedelta._program cimport Program, data_set
+from fusedelta._program cimport Program, accuracy, data_set, mean_loss
 from fusedelta._watch cimport Watch
 
 from time import sleep
@@ -70,9 +70,10 @@ cdef class Net:
         if is_thin(rows) and loss.function is None:
             self.narrow = Program(rows, loss, self.optimizer, params, state, True, 1)
         self.k, self.n = self.program.k, self.program.n
+        self.largest = LARGEST_FLOAT if self.itemsize == 4 else LARGEST_DOUBLE
         self.least, self.most = RANGES.get(loss.targets, (1, 0))
         if loss.targets in ("values", "counts"):
-            self.most = LARGEST_FLOAT if self.itemsize == 4 else LARGEST_DOUBLE
+            self.most = self.largest
             self.least = max(self.least, -self.most)
 
     @property
@@ -169,8 +170,8 @@ cdef class Net:
             Samples a step; the last batch of an epoch may be smaller.
         orders : None or ndarray of intp, shape (epochs, samples)
             The samples of each epoch in their order, as rows of X; None: all of them, as they lie.
-        results : ndarray of float64, shape (epochs, 2)
-            Receives each whole epoch's loss and accuracy (nan for a regression).
+        results : ndarray of float64, shape (epochs, 1 or 2)
+            Receives each whole epoch's loss and, where it has room, accuracy (nan for a regression).
         weights : None or ndarray, shape (samples,)
             Of the samples, ready.
         watch : None or Watch
@@ -179,6 +180,7 @@ cdef class Net:
         cdef data_set data = self.data(X, y, weights)
         cdef unseen_t unseen
         cdef double *out = <double *> np.PyArray_DATA(results)
+        cdef ptrdiff_t figures = np.PyArray_DIM(results, 1)
         cdef ptrdiff_t epochs = np.PyArray_DIM(results, 0), batch, steps, done = 0, count = epochs
         cdef Program program = self.trainer(batch_size)
         if orders is not None:
@@ -202,8 +204,8 @@ cdef class Net:
                     count = min(max(1, PLANNED_STEPS // steps), epochs - done)
                 self.optimizer.plan(count * steps)
                 with nogil:
-                    run_watched(program, &data, batch, count, out + 2 * done, self.program, &unseen, watch,
-                                &self.trained, &self.interrupted)
+                    run_watched(program, &data, batch, count, out + figures * done, figures, self.program, &unseen,
+                                watch, &self.trained, &self.interrupted)
                 done += count
             program.check()
         finally:
@@ -237,7 +239,7 @@ cdef class Net:
         finally:
             self.training = False
             self.release()
-        return program.loss(&score, data.m)
+        return mean_loss(program, &score, data.m)
 
     cdef int plan_step(self) except -1:
         """The learning rate of a single step. A function that gives it must not come back to the busy network."""
@@ -282,7 +284,7 @@ cdef class Net:
             self.training = False
             program.aim(self.optimizer.target)
             self.release()
-        return program.loss(&score, data.m)
+        return mean_loss(program, &score, data.m)
 
     def retune(self, optimizer):
         """Go on with the numbers of an optimiser of the same kind; what it keeps stays."""
@@ -385,7 +387,7 @@ cdef class Net:
         finally:
             self.training = False
             self.release()
-        return self.program.loss(&score, data.m), self.program.accuracy(&score, data.m)
+        return mean_loss(self.program, &score, data.m), accuracy(self.program, &score, data.m)
 
     # ---- the user's arrays --------------------------------------------------------------------------------------
 
@@ -397,8 +399,16 @@ cdef class Net:
         return self.program.net.cpu.all_within(np.PyArray_DATA(array), np.PyArray_SIZE(array), low, high)
 
     cdef inline bint finite(self, object array):
-        cdef double largest = LARGEST_FLOAT if self.itemsize == 4 else LARGEST_DOUBLE
-        return self.within(array, -largest, largest)
+        return self.within(array, -self.largest, self.largest)
+
+    def is_finite(self, np.ndarray block):
+        """Whether no element of a contiguous block of the network's dtype is nan or infinite."""
+        cdef const void *values = np.PyArray_DATA(block)
+        cdef ptrdiff_t count = np.PyArray_SIZE(block)
+        cdef bint finite
+        with nogil:
+            finite = self.program.net.cpu.all_within(values, count, -self.largest, self.largest)
+        return finite
 
     cdef bint inputs_ready(self, object X):
         return (self.of_dtype(X, 2) and np.PyArray_DIM(X, 0) > 0 and np.PyArray_DIM(X, 1) == self.k

@@ -1,3 +1,4 @@
+from libc.math cimport NAN
 from libc.stddef cimport ptrdiff_t
 from libc.stdint cimport int64_t
 
@@ -80,5 +81,14 @@ cdef class Program(Workspace):
     cdef void step_of_user(self, ptrdiff_t m, score_t *score) noexcept nogil
     cdef void settle(self) noexcept nogil
     cdef int check(self) except -1
-    cdef double loss(self, const score_t *score, ptrdiff_t m) noexcept nogil
-    cdef double accuracy(self, const score_t *score, ptrdiff_t m) noexcept nogil
+
+
+cdef inline double mean_loss(Program program, const score_t *score, ptrdiff_t m) noexcept nogil:
+    """Of m samples; the loss of a sum is no mean."""
+    cdef double value = score.sum * program.net.loss.value_factor
+    return value / <double> m if program.net.loss.mean else value
+
+
+cdef inline double accuracy(Program program, const score_t *score, ptrdiff_t m) noexcept nogil:
+    """Share of right decisions: one a sample, or one an output; nan for a regression."""
+    return <double> score.correct / (<double> m * program.decisions) if program.decisions > 0 else NAN

@@ -11,7 +11,7 @@ A network has one program sample-major and, where all its layers are thin, a sec
 """
 
 cimport cython
-from libc.math cimport NAN, isnan
+from libc.math cimport isnan
 from libc.stddef cimport ptrdiff_t
 from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc, free
@@ -425,14 +425,6 @@ cdef class Program(Workspace):
         if self.net.finish != NULL:
             team_barrier(self.team)
             self.net.finish(&self.net, thread, share.threads)
-
-    cdef double loss(self, const score_t *score, ptrdiff_t m) noexcept nogil:
-        cdef double value = score.sum * self.net.loss.value_factor
-        return value / <double> m if self.net.loss.mean else value
-
-    cdef double accuracy(self, const score_t *score, ptrdiff_t m) noexcept nogil:
-        """Share of right decisions: one a sample, or one an output; nan for a regression."""
-        return <double> score.correct / (<double> m * self.decisions) if self.decisions > 0 else NAN
 
 
 cdef void run_share(void *argument, int thread) noexcept nogil:

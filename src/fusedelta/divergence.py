@@ -109,7 +109,7 @@ class Guard:
 
     def is_finite(self) -> bool:
         """Whether no parameter and no moment is nan or infinite."""
-        return all(np.isfinite([block.min(), block.max()]).all() for block in self._blocks)
+        return all(self._engine.is_finite(block) for block in self._blocks)
 
     def recover(self, train: Callable[[int], None], epochs: int) -> int:
         """Go back to the last of some epochs at whose end everything was finite.

@@ -107,6 +107,9 @@ class Engine(Protocol):
         All is as in the next `step`. Without a block, only the loss is computed.
         """
 
+    def is_finite(self, block: np.ndarray) -> bool:
+        """Whether no element of a block of parameters or moments is nan or infinite."""
+
     def retune(self, optimizer: Optimizer) -> None:
         """Go on with the numbers of an optimiser of the same kind; what it keeps stays."""
 
@@ -151,4 +154,4 @@ class Unbuilt:
         raise ValueError(NOT_BUILT)
 
     memory = property(_refuse)
-    predict = predict_one = evaluate = gradients = reset_optimizer = _refuse
+    predict = predict_one = evaluate = gradients = is_finite = reset_optimizer = _refuse

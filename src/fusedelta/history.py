@@ -24,8 +24,8 @@ class History:
 
     Parameters
     ----------
-    results : ndarray of shape (epochs, 2), float64
-        Loss and accuracy of each epoch.
+    results : ndarray of shape (epochs, 1 or 2), float64
+        Loss and, in a classification, accuracy of each epoch.
     is_classification : bool
         Whether there is an accuracy.
     validation : ndarray of shape (epochs, 2), float64, optional
@@ -51,7 +51,7 @@ class History:
         divergence: Divergence | None = None,
     ) -> None:
         self.divergence = divergence
-        self.loss = results[:, 0].copy()
+        self.loss = np.ascontiguousarray(results[:, 0])
         self._accuracy = results[:, 1].copy() if is_classification else None
         self._val_loss = self._val_accuracy = None
         if validation is not None:

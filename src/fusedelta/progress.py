@@ -37,8 +37,8 @@ class Progress:
     ----------
     verbose : int
         0 prints nothing, 1 a line every so many epochs, 2 a line per epoch.
-    results : ndarray of shape (epochs, 2), float64
-        Loss and accuracy of each epoch, filled while training goes on.
+    results : ndarray of shape (epochs, 1 or 2), float64
+        Loss and perhaps accuracy of each epoch, filled while training goes on.
     validation : ndarray of shape (epochs, 2), float64, optional
         The same of the validation data.
     """
@@ -140,10 +140,10 @@ class MemberLines:
 
 
 def named(result: Sequence[float] | np.ndarray, prefix: str = "") -> dict[str, float]:
-    """Loss, and accuracy if it is not nan, by their names."""
-    loss, accuracy = map(float, result)
+    """Loss, and accuracy if it is there and not nan, by their names."""
+    loss, *rest = map(float, result)
     logs = {f"{prefix}loss": loss}
-    return logs if math.isnan(accuracy) else {**logs, f"{prefix}accuracy": accuracy}
+    return {**logs, **{f"{prefix}accuracy": value for value in rest if not math.isnan(value)}}
 
 
 def figures(logs: Mapping[str, float]) -> str:

@@ -141,8 +141,8 @@ class Net:
             Samples per update; the last batch of an epoch may be smaller.
         orders : None or ndarray of shape (epochs, m), intp
             The samples of each epoch in their order, as rows of X; None: all, as they stand.
-        results : ndarray of shape (epochs, 2), float64
-            Filled with each epoch's loss and accuracy (nan if it is not a classification).
+        results : ndarray of shape (epochs, 1 or 2), float64
+            Filled with each epoch's loss and, where it has room, accuracy (nan for a regression).
         weights : None or ndarray of shape (m,)
             Of the samples, ready.
         """
@@ -150,7 +150,8 @@ class Net:
         with np.errstate(over="ignore", invalid="ignore"):  # the loss tells
             for epoch in range(len(results)):
                 order = None if orders is None else orders[epoch]
-                results[epoch] = self._train_epoch(X, y, batch_size, order, weights)
+                figures = self._train_epoch(X, y, batch_size, order, weights)
+                results[epoch] = figures[: results.shape[1]]
                 if not math.isfinite(results[epoch, 0]):
                     return
 
@@ -195,6 +196,10 @@ class Net:
         block[:] = self._gradients
         reference_updates.add_penalties(self._penalized, self._params, block)
         return total / self._normalizer(len(X))
+
+    def is_finite(self, block: np.ndarray) -> bool:
+        """Whether no element of a block of parameters or moments is nan or infinite."""
+        return bool(np.isfinite([block.min(), block.max()]).all())
 
     def reset_optimizer(self) -> None:
         """Forget the optimiser's state; plain gradient descent has none."""

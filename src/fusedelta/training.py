@@ -87,8 +87,9 @@ class Fit:
             metrics += [f"val_{name}" for name in metrics]
         about = {"epochs": epochs, "steps": source.steps, "verbose": verbose, "metrics": metrics}
         self._callbacks = CallbackList(callbacks, net, about)
-        self._results = figures_of(epochs)
-        self._validation = None if measure is None else figures_of(epochs)
+        figures = 2 if net.is_classification else 1
+        self._results = figures_of(epochs, figures)
+        self._validation = None if measure is None else figures_of(epochs, 2)
         self._more: dict[str, list[float]] = {}
         self._progress = progress.Progress(verbose, self._results, self._validation)
         self._done = 0
@@ -98,7 +99,9 @@ class Fit:
     def history(self) -> History:
         """The whole epochs so far."""
         validation = None if self._validation is None else self._validation[: self._done]
-        results = self._results[: self._done]
+        results = self._results
+        if self._done < len(results):  # a copy, which does not hold the memory of those to come
+            results = results[: self._done].copy()
         return History(
             results, self._net.is_classification, validation, self._more, self.divergence
         )
@@ -225,7 +228,7 @@ class Fit:
                 "Expected steps_per_epoch * epochs batches, or what can be gone through again"
             )
         if tally.m:
-            self._results[self._done] = tally.means
+            self._results[self._done] = tally.means[: self._results.shape[1]]
             self._done += 1
 
     def _pieces(self) -> Generator[Piece]:
@@ -255,11 +258,12 @@ class Fit:
             self._more.setdefault(name, []).append(logs[name])
 
 
-def figures_of(epochs: int) -> np.ndarray:
-    """Room for the loss and the accuracy of so many epochs."""
+def figures_of(epochs: int, figures: int) -> np.ndarray:
+    """Room for the loss of so many epochs or, if there are two figures, for the accuracy too."""
     try:
-        return np.empty((epochs, 2))
+        return np.empty((epochs, figures))
     except (MemoryError, ValueError):
+        size = 8 * figures
         raise ValueError(
-            f"epochs: expected as many as there is memory for, 16 bytes each, got {epochs}"
+            f"epochs: expected as many as there is memory for, {size} bytes each, got {epochs}"
         ) from None
