@@ -63,7 +63,7 @@ static uint64_t digest(const void *block, size_t bytes, uint64_t hash)
 _Static_assert(sizeof(struct row) == 224, "struct row: has `build` what is new in it?");
 _Static_assert(sizeof(struct loss) == 176, "struct loss: has `build` what is new in it?");
 _Static_assert(sizeof(struct net) == 88 + sizeof(struct loss), "struct net: has `build` what is new in it?");
-_Static_assert(sizeof(struct share) == 40, "struct share: has `dense_step` what is new in it?");
+_Static_assert(sizeof(struct share) == 48, "struct share: has `dense_step` what is new in it?");
 
 /* X, Y, D and Dx of the rows share their memory with the neighbours'; feature-major, row n of Y is ones. */
 static void build(struct net *net, struct row *rows, enum path path, const struct kernels *cpu)

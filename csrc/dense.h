@@ -104,7 +104,12 @@ static void dense_update(const struct row *row, const struct share *share, doubl
         multiply_packed(&p, first, weights, row->ld, IN_PLACE, 0, biases, share->scratch);
         return;
     }
-    if (rows > 0) update_weights(p, first, weights, row->ld, share->scratch);
+    if (rows > 0) {
+        struct asking asking;
+        if (share->coming) asking = asking_for(share, rows * row->ld), p.asking = &asking;
+        update_weights(p, first, weights, row->ld, share->scratch);
+        p.asking = NULL;
+    }
     if (biases) {
         p.a = &one, p.cs = 0, p.c = biases; /* the input of the biases is 1 */
         multiply(&p, 0, 1, row->ld, IN_PLACE, 0, NULL);

@@ -25,12 +25,20 @@ struct activation {
 struct net;
 struct row;
 
+/* The samples of the next batch, or as many of them as L2 has room for. */
+struct coming {
+    const char *X;
+    const ptrdiff_t *order; /* which they are; NULL: as they lie */
+    ptrdiff_t m, bytes;     /* how many, of how many bytes each */
+};
+
 /* One thread's share of a pass over a batch of m samples. Shares split outputs, never a sum. */
 struct share {
     ptrdiff_t m;
     ptrdiff_t first, last; /* samples first..last-1 forward and backward, rows of (height, ld) in an update */
     void *scratch;         /* room for one panel, this thread's own: see dense.h */
     int thread, threads;   /* which one it is, of how many */
+    const struct coming *coming; /* what an update asks memory for meanwhile; NULL: nothing */
 };
 
 /* What a kind of layer does. A row without parameters has no update, most have nothing to settle. */

@@ -407,3 +407,26 @@ def test_the_next_sample_may_be_begun_with_an_update(isa, dtype, rng, zeros, shu
     steps = [[nets[1].train_step(X[[i]], y[[i]]) for i in order] for order in orders]
     assert losses == pytest.approx(np.mean(steps, axis=1))
     np.testing.assert_array_equal(nets[0].params, nets[1].params)
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_the_next_batch_may_be_asked_for_with_an_update(isa, dtype, rng, shuffle, n_threads):
+    """Batches that no near cache holds, the last of an epoch smaller: the bits of single steps."""
+    k, n, m, size, epochs = 300, 100, 150, 64, 2
+    X = rng.standard_normal((m, k))
+    y = rng.standard_normal((m, n))
+    settings = {"input_shape": (k,), "dtype": dtype, "seed": 3, "n_threads": n_threads}
+    nets = [
+        fd.Sequential([fd.Dense(n, "relu"), fd.Dense(n)], "mean_squared_error", **settings)
+        for _ in range(2)
+    ]
+    nets[0].fit(X, y, epochs, batch_size=size, shuffle=shuffle, verbose=0)
+    orders = np.tile(np.arange(m), (epochs, 1))
+    if shuffle:
+        orders = draw_orders(nets[1]._rng_shuffle, epochs, m)
+    for order in orders:
+        for first in range(0, m, size):
+            batch = order[first : first + size]
+            nets[1].train_step(X[batch], y[batch])
+    np.testing.assert_array_equal(nets[0].params, nets[1].params)

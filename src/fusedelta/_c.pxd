@@ -41,6 +41,12 @@ cdef extern from "net.h" nogil:
     ctypedef struct kernels_t "struct kernels"
     ctypedef struct team_t "struct team"
 
+    ctypedef struct coming_t "struct coming":
+        const char *X
+        const ptrdiff_t *order
+        ptrdiff_t m
+        ptrdiff_t bytes
+
     ctypedef struct share_t "struct share":
         ptrdiff_t m
         ptrdiff_t first
@@ -48,6 +54,7 @@ cdef extern from "net.h" nogil:
         void *scratch
         int thread
         int threads
+        const coming_t *coming
 
     ctypedef struct layer_ops_t "struct layer_ops":
         void (*forward)(const net_t *, const row_t *, const share_t *) noexcept nogil

@@ -258,8 +258,8 @@ cdef class Matrices:
                           bint scale=True, bint center=True, double alpha=1, double beta=0, ptrdiff_t times=1):
         """Run a kernel of a row that normalises, n = k, whose gamma and beta are the first rows of W and target."""
         cdef ptrdiff_t _, kind = NORMALIZE_KERNELS.index(kernel)
-        cdef share_t weights = share_t(self.m, 0, scale + center, NULL, 0, 1)
-        cdef share_t columns = share_t(self.m, 0, self.row.ld, NULL, 0, 1)
+        cdef share_t weights = share_t(self.m, 0, scale + center, NULL, 0, 1, NULL)
+        cdef share_t columns = share_t(self.m, 0, self.row.ld, NULL, 0, 1, NULL)
         self.row.statistics, self.row.moving = np.PyArray_DATA(statistics), NULL
         if moving is not None:
             self.row.moving = np.PyArray_DATA(moving)

@@ -7,7 +7,7 @@ from libc.stdint cimport int64_t
 from libc.string cimport memset
 
 from fusedelta._c cimport PREDICTING, TRAINING, row_t, score_t
-from fusedelta._program cimport Program, accuracy, data_set, mean_loss
+from fusedelta._program cimport FAR_AWAY, Program, accuracy, data_set, mean_loss
 from fusedelta._samples cimport spread
 from fusedelta._watch cimport Watch
 
@@ -51,9 +51,9 @@ cdef int run_epochs(Program program, data_set *data, ptrdiff_t batch, ptrdiff_t 
 
     Counts the steps whose loss is finite, and returns at the first that is not.
     """
-    cdef ptrdiff_t epoch, first, m, sized = 0
+    cdef ptrdiff_t epoch, first, m, following, sized = 0
     cdef double so_far = work[0], alpha = 0, flops = 0
-    cdef bint plain = is_plain(program, batch), ahead = batch == 1 and program.takes_ahead
+    cdef bint plain = is_plain(program, batch), ahead = looks_ahead(program, data, batch)
     cdef score_t score
     if plain and program.narrow and data.order == NULL and batch == data.m:
         return run_repeated(program, data, epochs, results, figures, trained, work, interrupted)
@@ -66,7 +66,8 @@ cdef int run_epochs(Program program, data_set *data, ptrdiff_t batch, ptrdiff_t 
             if not data.staged:
                 program.stage(data, first, m)
             if ahead:
-                program.look_ahead(data, next_sample(data, first, epoch + 1 == epochs))
+                following = next_place(data, first + m, epoch + 1 == epochs)
+                program.look_ahead(data, following, min(batch, data.m - following % data.m))
             if plain:
                 program.whole_step(m, alpha, program.rule.beta, &score)
             else:
@@ -125,6 +126,15 @@ cdef inline bint is_plain(Program program, ptrdiff_t m) noexcept nogil:
             and program.rule.begin == NULL and program.net.finish == NULL)
 
 
+cdef inline bint looks_ahead(Program program, const data_set *data, ptrdiff_t batch) noexcept nogil:
+    """Whether steps gain from knowing what comes next."""
+    if batch == 1:
+        return program.takes_ahead
+    if program.padded or program.narrow or batch == data.m and data.order == NULL:
+        return False
+    return batch * program.k * program.itemsize >= FAR_AWAY
+
+
 cdef int predict_all(Program program, const char *X, ptrdiff_t m, char *out, int threads,
                      const bint *interrupted) except -1 nogil:
     """Outputs (m, n) of inputs (m, k), a chunk of the workspace's size at a time."""
@@ -159,10 +169,10 @@ cdef int evaluate_all(Program program, data_set *data, int threads, double *work
     return 0
 
 
-cdef inline ptrdiff_t next_sample(const data_set *data, ptrdiff_t first, bint last_epoch) noexcept nogil:
-    """The place of the sample after this one, -1 if it is the last. Orders of several epochs lie together."""
-    if first + 1 < data.m:
-        return first + 1
+cdef inline ptrdiff_t next_place(const data_set *data, ptrdiff_t end, bint last_epoch) noexcept nogil:
+    """Where the batch after that which ends here begins, -1 if it is the last. Orders of epochs lie together."""
+    if end < data.m:
+        return end
     if last_epoch:
         return -1
     return 0 if data.order == NULL else data.m

@@ -209,7 +209,7 @@ cdef class Net:
                 done += count
             program.check()
         finally:
-            program.look_ahead(&data, -1)
+            program.look_ahead(&data, -1, 0)
             self.training = False
             self.release()
 

@@ -160,7 +160,7 @@ cdef void walk(const net_t *net, ptrdiff_t m, ptrdiff_t loss_rows, double alpha,
     """A step of csrc/step.h, row by row."""
     cdef ptrdiff_t i
     cdef const row_t *rows = net.rows
-    cdef share_t samples = share_t(m, 0, m, NULL, 0, 1), weights = samples
+    cdef share_t samples = share_t(m, 0, m, NULL, 0, 1, NULL), weights = samples
     for i in range(net.n_rows):
         rows[i].ops.forward(net, &rows[i], &samples)
     net.loss.evaluate(&net.loss, loss_rows, score)

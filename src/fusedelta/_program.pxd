@@ -2,11 +2,16 @@ from libc.math cimport NAN
 from libc.stddef cimport ptrdiff_t
 from libc.stdint cimport int64_t
 
-from fusedelta._c cimport activation_t, row_t, score_t, share_t, stage_t, team_t
+from fusedelta._c cimport activation_t, coming_t, row_t, score_t, share_t, stage_t, team_t
 from fusedelta._losses cimport UserLoss
 from fusedelta._optimizers cimport Optimizer, rule_t
 from fusedelta._tensors cimport Tensors
 from fusedelta._workspace cimport Workspace
+
+
+cdef enum:
+    FAR_AWAY = 32768             # bytes that the nearest cache does not hold
+    COMING_BYTES = 262144        # of the next batch are asked for, a quarter of most L2 caches, or an eighth
 
 
 # The samples of a call: batches are runs of `order`, or of the samples as they lie.
@@ -50,6 +55,7 @@ cdef class Program(Workspace):
     cdef Optimizer optimizer     # the network's: its programs share it
     cdef rule_t *rule            # its
     cdef bint takes_ahead        # a step of one sample may begin with the next
+    cdef coming_t coming         # the next batch: none if it has no samples
     cdef Tensors tensors         # its
     cdef double flops            # of one sample, all three passes
 
@@ -59,7 +65,7 @@ cdef class Program(Workspace):
     cdef void aim(self, ptrdiff_t offset) noexcept nogil
     cdef void stage(self, data_set *data, ptrdiff_t first, ptrdiff_t m) noexcept nogil
     cdef void place(self, const char *X) noexcept nogil
-    cdef void look_ahead(self, const data_set *data, ptrdiff_t next) noexcept nogil
+    cdef void look_ahead(self, const data_set *data, ptrdiff_t next, ptrdiff_t m) noexcept nogil
     cdef void stage_targets(self, const data_set *data, ptrdiff_t first, ptrdiff_t m) noexcept nogil
     cdef void smooth_targets(self, ptrdiff_t m) noexcept nogil
     cdef void stage_weights(self, const data_set *data, ptrdiff_t first, ptrdiff_t m) noexcept nogil

@@ -21,7 +21,7 @@ cimport numpy as np
 
 from fusedelta._c cimport (
     ELU, EXPONENTIAL, GELU, GELU_TANH, HARD_SIGMOID, HARD_TANH, LEAKY_RELU, LINEAR, MISH, RELU, SELU,
-    SIGMOID, SILU, SOFTMAX, SOFTPLUS, TANH, row_t, score_t, share_t, stage_t,
+    SIGMOID, SILU, SOFTMAX, SOFTPLUS, TANH, coming_t, row_t, score_t, share_t, stage_t,
     team_active, team_barrier, team_expect, team_free, team_new, team_part, team_run, team_took, ticks,
 )
 from fusedelta._cpu cimport current_kernels
@@ -43,10 +43,6 @@ KINDS = {
 }
 
 cdef double ELEMENTWISE_FLOPS = 30  # a value of a row without weights, all passes: a guess
-
-
-# From so many bytes of first weights on, which the nearest cache does not hold, one walk over them is better than two.
-cdef ptrdiff_t FAR_AWAY = 32768
 
 
 @cython.final
@@ -196,13 +192,20 @@ cdef class Program(Workspace):
             self.net.rows[0].X = X
             self.source.scattered = False
 
-    cdef void look_ahead(self, const data_set *data, ptrdiff_t next) noexcept nogil:
-        """Say which sample comes after the one in place, or, with -1, that it is not known."""
-        self.net.next = NULL
+    cdef void look_ahead(self, const data_set *data, ptrdiff_t next, ptrdiff_t m) noexcept nogil:
+        """Say which m samples come after the batch in place, or, with -1, that it is not known."""
+        cdef ptrdiff_t bytes = self.k * self.itemsize
+        self.net.next, self.coming.m = NULL, 0
         if next < 0:
             self.net.started = False
+        elif m > 1:
+            self.coming = coming_t(data.X, NULL, min(m, COMING_BYTES // bytes), bytes)
+            if data.order == NULL:
+                self.coming.X += next * bytes
+            else:
+                self.coming.order = data.order + next
         elif self.takes_ahead:
-            self.net.next = data.X + (next if data.order == NULL else data.order[next]) * self.k * self.itemsize
+            self.net.next = data.X + (next if data.order == NULL else data.order[next]) * bytes
 
     cdef void stage_targets(self, const data_set *data, ptrdiff_t first, ptrdiff_t m) noexcept nogil:
         cdef ptrdiff_t i, bytes = self.n * self.itemsize, ld = self.net.loss.ld * self.itemsize
@@ -251,7 +254,7 @@ cdef class Program(Workspace):
     cdef void forward(self, ptrdiff_t m, int threads) noexcept nogil:
         """Shared by threads that there is memory for."""
         cdef team_step step
-        cdef share_t share = share_t(m, 0, m, self.panels, 0, 1)
+        cdef share_t share = share_t(m, 0, m, self.panels, 0, 1, NULL)
         if threads == 1 or m == 1:
             self.forward_share(&share)
         else:
@@ -260,7 +263,7 @@ cdef class Program(Workspace):
 
     cdef share_t share(self, int thread, ptrdiff_t m) noexcept nogil:
         """A thread's part of m samples."""
-        cdef share_t share = share_t(m, 0, 0, self.panels + thread * self.panel, thread, team_active(self.team))
+        cdef share_t share = share_t(m, 0, 0, self.panels + thread * self.panel, thread, team_active(self.team), NULL)
         team_part(self.team, thread, m, &share.first, &share.last)
         return share
 
@@ -312,7 +315,7 @@ cdef class Program(Workspace):
         """From the last row to the first: target = beta target + rate dLoss/dW, after W was used."""
         cdef ptrdiff_t i = self.net.n_rows
         cdef const row_t *row
-        cdef share_t samples = share_t(m, 0, m, self.panels, 0, 1)
+        cdef share_t samples = share_t(m, 0, m, self.panels, 0, 1, NULL)
         cdef share_t weights = samples
         cdef double alpha = self.alpha(m, rate)
         while i > 0:
@@ -322,6 +325,7 @@ cdef class Program(Workspace):
                 row.ops.backward(&self.net, row, &samples)
             if row.height > 0:
                 weights.last = row.height
+                weights.coming = &self.coming if i == 0 and self.coming.m > 0 else NULL
                 row.ops.update(&self.net, row, &weights, alpha, beta)
 
     cdef void step(self, ptrdiff_t m, score_t *score) noexcept nogil:
@@ -418,6 +422,7 @@ cdef class Program(Workspace):
         team_barrier(self.team)
         took -= ticks()
         for i in range(self.net.n_rows):
+            share.coming = &self.coming if i == 0 and self.coming.m > 0 else NULL
             team_part(self.team, thread, rows[i].height, &share.first, &share.last)
             if share.first < share.last:
                 rows[i].ops.update(&self.net, &rows[i], &share, alpha, rule.beta)
