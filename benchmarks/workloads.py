@@ -230,7 +230,7 @@ WORKLOADS = [
     relu_classifier("online", 784, 128, 10, batch=1, batches=1024, rate=0.001),
     relu_classifier("online-zeros", 784, 128, 10, batch=1, batches=1024, rate=0.001, zeros=0.8),
     relu_regression("wide", 1024, 1024, 1024, 1024, batch=256, batches=2),
-    relu_regression("huge", 4096, 4096, 4096, batch=512, rate=0.1),
+    relu_regression("huge", 4096, 4096, 4096, batch=512, batches=2, rate=0.1),
     small_predictions("predict-one", batch=1, batches=1000),
     small_predictions("predict-32", batch=32, batches=100),
 ]
