@@ -51,16 +51,18 @@ static void dense_backward(const struct row *row, const struct share *share)
 
 /* Rows first..last-1 of the weights. Where enough of them share the cost, D is packed, as many panels as L2 holds, and
  * a chunk of X, of CHUNK samples, comes together for a group of rows at a time, which all these panels use while it is
- * in L1: read in place, each sample would come from another page. 128 x 784 x 128 takes 0.97 of the time so (on AVX2
- * 0.82), 32 x 1024 x 1024 0.94 of what strips take; but 256 x 256 x 256 1.01, and less than a chunk, 32 x 784 x 128,
- * 1.09. */
+ * in L1: read in place, each sample would come from another page. With 32 KB of L1 128 x 784 x 128 takes 0.97 of the
+ * time so (on AVX2 0.82), 32 x 1024 x 1024 0.94 of what strips take; but 256 x 256 x 256 1.01, and less than a chunk,
+ * 32 x 784 x 128, 1.09. With 48 KB (and a Zen 5's TLB) these places are near enough while all of X is in L2: there
+ * 128 x 784 x 128 takes 0.95 of the time in place, on AVX2 0.97, 400 x 1000 x 256 1.03. */
 static void update_weights(struct product p, ptrdiff_t first, ptrdiff_t last, ptrdiff_t columns, real *scratch)
 {
     enum { GROUP = UPDATE_BYTES / sizeof(real), MOST = GROUP + 4, PANEL = PANEL_BYTES / sizeof(real) };
     _Static_assert(CHUNK * MOST * sizeof(real) <= UPDATE_BLOCK, "a chunk of MOST features fits the block");
     const ptrdiff_t rows = last - first, depth = p.depth;
     const ptrdiff_t enough = is_far(p.ldb) ? 12 : depth < CHUNK ? 2000 : 400;
-    if (rows < enough || columns <= WIDTHS[widest(rows)] * LANES) {
+    const int near = fusedelta_large_l1 && !is_far(p.ldb) && rows * depth * (ptrdiff_t)sizeof(real) <= UPDATE_NEAR;
+    if (near || rows < enough || columns <= WIDTHS[widest(rows)] * LANES) {
         multiply(&p, first, last, columns, IN_PLACE, 0, NULL);
         return;
     }

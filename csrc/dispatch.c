@@ -1,10 +1,14 @@
-/* Which tables this machine can run. Own CPUID and XGETBV: compilers' built-in probes differ, some fail silently. */
+/* Which tables this machine can run, and how large its nearest cache is. Own CPUID and XGETBV: compilers' built-in
+ * probes differ, some fail silently. */
 #include "kernels.h"
 
 #include <string.h>
 
 #define TABLES(isa) extern const struct kernels kernels_##isa##_f32, kernels_##isa##_f64;
 TABLES(base)
+
+enum { LARGE_L1 = 48 << 10 };
+int fusedelta_large_l1;
 
 static int always(void) { return 1; }
 
@@ -50,8 +54,27 @@ static int has_avx512(void)
     const struct features f = probe();
     return has_avx2() && (f.ebx7 & f_dq_bw_vl) == f_dq_bw_vl && (f.xcr0 & 0xe6) == 0xe6;
 }
-#elif defined(__aarch64__)
+
+/* Bytes of the nearest data cache, 0 if unknown. Intel's leaf 4 and AMD's 0x8000001d say it in the same way. */
+static size_t l1_bytes(void)
+{
+    static const unsigned leaves[] = {4, 0x8000001d};
+    enum { DATA = 1, MOST_CACHES = 8 };
+    unsigned a, b, c, d;
+    for (int i = 0; i < 2; i++)
+        for (unsigned cache = 0; cache < MOST_CACHES; cache++) {
+            if (!__get_cpuid_count(leaves[i], cache, &a, &b, &c, &d)) break;
+            const unsigned type = a & 31, level = a >> 5 & 7;
+            const size_t ways = (b >> 22) + 1, parts = (b >> 12 & 1023) + 1, line = (b & 4095) + 1, sets = c + 1;
+            if (type == DATA && level == 1) return ways * parts * line * sets;
+        }
+    return 0;
+}
+#else
+static size_t l1_bytes(void) { return 0; }
+#if defined(__aarch64__)
 TABLES(neon)
+#endif
 #endif
 
 static const struct isa {
@@ -83,6 +106,8 @@ void fusedelta_isas(const char *names[FUSEDELTA_MAX_ISAS + 1])
         if (isas[i].available()) names[count++] = isas[i].f32->isa;
     names[count] = NULL;
 }
+
+void fusedelta_find_l1(void) { fusedelta_large_l1 = l1_bytes() >= LARGE_L1; }
 
 const char *const *fusedelta_kernel_names(void)
 {

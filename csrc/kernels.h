@@ -22,6 +22,7 @@
 #define UPDATE_BYTES 192      /* so many bytes of each of CHUNK samples come together in L1, beside some deltas, */
 #define UPDATE_BLOCK 14336    /* in a block of CHUNK times as many and some, */
 #define UPDATE_PACKED 524288  /* and so many bytes of packed deltas, at least a panel, stay in L2 */
+#define UPDATE_NEAR 1048576   /* unless L1 is large and X no larger than this: then all stays where it is */
 #define FAR_BYTES 2048        /* from this stride on, rows share sets of the caches, from twice that on no pages: */
 #define PIECE_BYTES 2048      /* so many bytes of each are brought together, */
 #define SLIVERS_BYTES 4194304 /* as many rows as make this, */
@@ -163,6 +164,11 @@ const struct kernels *fusedelta_kernels(const char *isa, size_t itemsize);
 /* Names of the instruction sets this machine runs, best first, NULL at the end. */
 enum { FUSEDELTA_MAX_ISAS = 3 };
 void fusedelta_isas(const char *names[FUSEDELTA_MAX_ISAS + 1]);
+
+/* Whether the nearest data cache holds 48 KB or more: how updates come to their sums depends on it, no bit of them. It
+ * is 0 until it has been looked for, and where it is not known: on other processors than x86-64. */
+extern int fusedelta_large_l1;
+void fusedelta_find_l1(void);
 
 /* Name and version of the compiler. */
 const char *fusedelta_compiler(void);

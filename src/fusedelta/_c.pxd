@@ -243,6 +243,8 @@ cdef extern from "kernels.h" nogil:
     void fusedelta_isas(const char **names) noexcept
     const char *const *fusedelta_kernel_names() noexcept
     const char *fusedelta_compiler() noexcept
+    int fusedelta_large_l1
+    void fusedelta_find_l1() noexcept
 
 
 cdef extern from "team.h" nogil:

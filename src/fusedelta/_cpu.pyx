@@ -5,8 +5,11 @@ import os
 from libc.stddef cimport ptrdiff_t
 
 from fusedelta._c cimport (
-    FUSEDELTA_MAX_ISAS, fusedelta_compiler, fusedelta_isas, fusedelta_kernel_names, fusedelta_kernels, kernels_t,
+    FUSEDELTA_MAX_ISAS, fusedelta_compiler, fusedelta_find_l1, fusedelta_isas, fusedelta_kernel_names,
+    fusedelta_kernels, fusedelta_large_l1, kernels_t,
 )
+
+fusedelta_find_l1()
 
 
 def available_isas():
@@ -23,6 +26,13 @@ def available_isas():
 def compiler():
     """Name and version of the compiler that built the kernels."""
     return fusedelta_compiler().decode()
+
+
+def assume_large_l1(bint large):
+    """For tests: let the kernels take the nearest cache for large, or not; returns what they took it for."""
+    cdef int *flag = &fusedelta_large_l1
+    before, flag[0] = bool(flag[0]), large
+    return before
 
 
 def kernel_names():
