@@ -40,10 +40,8 @@ APART void online_step_here(struct net *net, double alpha, double beta, struct s
 {
     const struct row *rows = net->rows;
     const int may_start = net->next && beta == 1 && rows[0].target == rows[0].W && !net->finish;
-    online_list(&rows[0]);
-    if (!net->started) online_product(&rows[0]);
-    online_activate(&rows[0]);
-    for (ptrdiff_t i = 1; i < net->n_rows; i++) online_forward(&rows[i]);
+    if (net->started) online_list(&rows[0]), online_activate(&rows[0]);
+    for (ptrdiff_t i = net->started; i < net->n_rows; i++) online_forward(&rows[i]);
     net->loss.evaluate(&net->loss, 1, score);
     for (ptrdiff_t i = net->n_rows - 1; i >= 0; i--) {
         if (i > 0) online_backward(&rows[i]);
