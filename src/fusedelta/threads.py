@@ -8,7 +8,7 @@ One call of `fit`, `train_step`, `predict` or `evaluate` is shared by as many th
   this package alone; without a limit its ``num_threads`` is 32768);
 * find enough to do: 12.5 million floating-point operations each, counted as 2 times weights times
   samples for a pass and three passes for a training step. So a step has a second thread from 25
-  million on, which is about 200 microseconds of one core; below, sharing costs more than it gains.
+  million on, which is 100 to 200 microseconds of one core; below, sharing costs more than it gains.
   The environment variable ``FUSEDELTA_THREAD_FLOPS`` sets another figure, at import.
 
 Thin networks (at most 16 wide) train on one thread, and so do networks with a loss of your own, and
