@@ -16,6 +16,7 @@ from cases import ELEMENTWISE, MIXED, OPTIMIZERS
 
 import fusedelta as fd
 from fusedelta import _cpu
+from fusedelta._kernels import Matrices
 
 TESTS = Path(__file__).parent
 RECORD = TESTS / "golden" / "bits.json"
@@ -115,6 +116,26 @@ def test_the_program_without_python_knows_every_field():
     command = [compiler, "-std=c11", "-fsyntax-only", "-Icsrc", ".ci/bits.c"]
     done = subprocess.run(command, cwd=TESTS.parent, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("shape", [(70, 410, 70), (130, 450, 140), (33, 2010, 140)], ids=str)
+def test_updates_have_the_bits_of_any_nearest_cache(isa, dtype, shape, rng):
+    """In a large one all stays where it is, else operands are brought together."""
+    m, k, n = shape
+    matrices = Matrices(isa, dtype, m, k, n)
+    matrices.X[:, :k] = rng.standard_normal((m, k))
+    matrices.D[:, :n] = rng.standard_normal((m, n))
+    start, results = matrices.target.copy(), []
+    for large in (False, True):
+        found = _cpu.assume_large_l1(large)
+        try:
+            matrices.target[:] = start
+            matrices.run("dense_update", alpha=0.5, beta=1.0)
+        finally:
+            assert _cpu.assume_large_l1(found) is large
+        results.append(matrices.target.copy())
+    assert (results[0] != start).any()
+    np.testing.assert_array_equal(*results)
 
 
 def main():

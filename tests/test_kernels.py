@@ -199,25 +199,6 @@ def test_split_work_gives_the_bits_of_the_whole(isa, dtype, shape, rng):
             np.testing.assert_array_equal(got, expected)
 
 
-@pytest.mark.parametrize("shape", [(70, 410, 70), (130, 450, 140), (33, 2010, 140)], ids=str)
-def test_updates_have_the_bits_of_any_nearest_cache(isa, dtype, shape, rng):
-    """In a large one all stays where it is, else operands are brought together."""
-    m, k, n = shape
-    matrices = Matrices(isa, dtype, m, k, n)
-    fill(matrices, rng)
-    start, results = matrices.target.copy(), []
-    for large in (False, True):
-        found = _cpu.assume_large_l1(large)
-        try:
-            matrices.target[:] = start
-            matrices.run("dense_update", alpha=0.5, beta=1.0)
-        finally:
-            assert _cpu.assume_large_l1(found) is large
-        results.append(matrices.target.copy())
-    assert (results[0] != start).any()
-    np.testing.assert_array_equal(*results)
-
-
 def test_paths_give_the_same_bits_forward(isa, dtype, rng):
     """A sample has the same outputs alone, in a batch, and feature-major."""
     for kind in ELEMENTWISE:

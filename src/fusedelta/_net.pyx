@@ -24,8 +24,7 @@ cdef enum:
     NARROW_BATCH = 2                     # from this batch on the lanes are worth filling
 cdef double UNLOCKED_FLOPS = 2e5         # a call with less work keeps the GIL: dropping it costs about 50 ns
 cdef double WAIT = 5e-5                  # seconds between two looks whether another thread's prediction is done
-cdef double LARGEST_FLOAT = 3.4028234663852886e38
-cdef double LARGEST_DOUBLE = 1.7976931348623157e308
+cdef double LARGEST_FLOAT = 3.4028234663852886e38, LARGEST_DOUBLE = 1.7976931348623157e308
 
 
 # What targets may be without a further look
@@ -62,8 +61,7 @@ cdef class Net:
 
     def __cinit__(self, list rows, loss, optimizer, np.ndarray params, np.ndarray state, prepare, n_threads):
         self.params, self.state, self.prepare = params, state, prepare
-        self.typenum = np.PyArray_TYPE(params)
-        self.itemsize = np.PyArray_ITEMSIZE(params)
+        self.typenum, self.itemsize = np.PyArray_TYPE(params), np.PyArray_ITEMSIZE(params)
         self.optimizer = Optimizer(optimizer, rows, params)
         self.program = Program(rows, loss, self.optimizer, params, state, False, n_threads)
         self.narrow = None
@@ -73,8 +71,7 @@ cdef class Net:
         self.largest = LARGEST_FLOAT if self.itemsize == 4 else LARGEST_DOUBLE
         self.least, self.most = RANGES.get(loss.targets, (1, 0))
         if loss.targets in ("values", "counts"):
-            self.most = self.largest
-            self.least = max(self.least, -self.most)
+            self.least, self.most = max(self.least, -self.largest), self.largest
 
     @property
     def memory(self):
@@ -403,12 +400,7 @@ cdef class Net:
 
     def is_finite(self, np.ndarray block):
         """Whether no element of a contiguous block of the network's dtype is nan or infinite."""
-        cdef const void *values = np.PyArray_DATA(block)
-        cdef ptrdiff_t count = np.PyArray_SIZE(block)
-        cdef bint finite
-        with nogil:
-            finite = self.program.net.cpu.all_within(values, count, -self.largest, self.largest)
-        return finite
+        return self.finite(block)
 
     cdef bint inputs_ready(self, object X):
         return (self.of_dtype(X, 2) and np.PyArray_DIM(X, 0) > 0 and np.PyArray_DIM(X, 1) == self.k
