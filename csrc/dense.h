@@ -1,6 +1,4 @@
-/* The dense layer's three passes. Shapes and contracts: kernels.h. The scratch of a share, 64-byte aligned, is the
- * largest of a panel of W^T, PANEL_BYTES times ld; for an update UPDATE_BLOCK and m rows of all columns, of
- * UPDATE_PACKED bytes or of a panel; and, where k or ld reaches FAR_BYTES, what packed.h asks for. */
+/* The dense layer's three passes. Shapes and contracts: kernels.h. */
 #ifndef FUSEDELTA_DENSE_H
 #define FUSEDELTA_DENSE_H
 
@@ -8,9 +6,47 @@
 #include "softmax.h"
 #include "thin.h"
 
+/* Columns of n in whole blocks; a stride may be a block more (rows.py). */
+INLINE ptrdiff_t whole(ptrdiff_t n) { return (n + BLOCK - 1) / BLOCK * BLOCK; }
+
+/* Rows first..last-1 beyond these columns := 0. */
+static void clear_beyond(real *c, ptrdiff_t ld, ptrdiff_t columns, ptrdiff_t first, ptrdiff_t last)
+{
+    for (ptrdiff_t i = first; i < last && columns < ld; i++)
+        memset(c + i * ld + columns, 0, (size_t)(ld - columns) * sizeof(real));
+}
+
+/* Whether panels of W meet samples where they lie, although their rows are far: where L1 is large (and the TLB, as a
+ * Zen 5's), strides have an odd number of blocks, and a panel is within L2. Forward 64 x 1024 x 1024 takes 0.82 of the
+ * time of packed ones so, 256 x 1024 x 1024 0.93, on AVX2, whose panels are narrow, 32 x 1024 x 1024 0.67. */
+INLINE int is_near(const struct row *row)
+{
+    enum { REACH = ACCUMULATORS >= 24 ? 8 : 4 };
+    return fusedelta_large_l1 && !is_far(row->k / REACH) && !is_far(row->ld / REACH);
+}
+
+INLINE ptrdiff_t least(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
+INLINE ptrdiff_t largest(ptrdiff_t a, ptrdiff_t b) { return a > b ? a : b; }
+
+/* The scratch of a share, in whole blocks: the largest of a panel of W^T; for an update UPDATE_BLOCK and m rows of all
+ * columns, of UPDATE_PACKED bytes or of a panel; and what packed.h asks for, where it is gone to. */
+static ptrdiff_t dense_scratch(const struct row *row, ptrdiff_t m)
+{
+    const ptrdiff_t ld = row->ld, size = sizeof(real), longest = largest(row->k, ld);
+    const ptrdiff_t packed = least(m * ld * size, largest(UPDATE_PACKED, m * PANEL_BYTES));
+    const ptrdiff_t panels = largest(ld * PANEL_BYTES, packed + UPDATE_BLOCK);
+    const int near = is_near(row);
+    if (!is_far(near ? ld : longest)) return panels;
+    const ptrdiff_t samples = near ? 0 : m * least(longest * size, PIECE_BYTES);
+    const ptrdiff_t features = row->k * least(m, LONG_CHUNK) * size;
+    const ptrdiff_t strips = least(largest(m, near ? 0 : row->ldx) * ld * size, STRIPS_BYTES);
+    const ptrdiff_t slivers = least(largest(samples, features), SLIVERS_BYTES) / BLOCK_BYTES * BLOCK_BYTES;
+    return largest(panels, slivers + strips / BLOCK_BYTES * BLOCK_BYTES + 4096);
+}
+
 static void dense_forward(const struct row *row, const struct share *share)
 {
-    const ptrdiff_t last = share->last;
+    const ptrdiff_t last = share->last, columns = whole(row->n);
     ptrdiff_t first = share->first;
     const real *W = row->W;
     struct product p = {
@@ -20,13 +56,14 @@ static void dense_forward(const struct row *row, const struct share *share)
         .from = PER_COLUMN, .start = W + row->k * row->ld, .finish = ACTIVATE, .act = row->act,
     };
     if (row->n <= THIN) first = THIN_FORWARD[row->n - 1](&p, first, last);
-    const int far = is_far(row->ld) || (is_very_far(row->k) && row->ld > 4 * BLOCK);
+    const int far = (is_far(row->ld) || (is_very_far(row->k) && row->ld > 4 * BLOCK)) && !is_near(row);
     if (far && last - first >= FEW_ROWS)
-        multiply_packed(&p, first, last, row->ld, IN_PLACE, 0, NULL, share->scratch);
+        multiply_packed(&p, first, last, columns, IN_PLACE, 0, NULL, share->scratch);
     else if (far && last - first >= 4)
-        multiply_few(&p, first, last, row->ld, share->scratch);
+        multiply_few(&p, first, last, columns, share->scratch);
     else
-        multiply(&p, first, last, row->ld, IN_PLACE, 0, NULL);
+        multiply(&p, first, last, columns, IN_PLACE, 0, NULL);
+    clear_beyond(row->Y, row->ld, columns, share->first, last);
     if (row->act.kind == SOFTMAX)
         softmax_rows(row->Y, row->n, row->ld, share->first, last);
     else if (is_long(row->act.kind))
@@ -41,10 +78,12 @@ static void dense_backward(const struct row *row, const struct share *share)
         .c = row->Dx, .ldc = row->ldx,
         .finish = DERIVATIVE, .act = row->act_below, .y = row->X,
     };
-    if (is_very_far(row->ld))
-        multiply_packed(&p, share->first, share->last, row->ldx, TRANSPOSED, row->k, NULL, share->scratch);
+    const ptrdiff_t columns = whole(row->k);
+    if (is_very_far(row->ld) && !is_near(row))
+        multiply_packed(&p, share->first, share->last, columns, TRANSPOSED, row->k, NULL, share->scratch);
     else
-        multiply(&p, share->first, share->last, row->ldx, TRANSPOSED, row->k, share->scratch);
+        multiply(&p, share->first, share->last, columns, TRANSPOSED, row->k, share->scratch);
+    clear_beyond(row->Dx, row->ldx, columns, share->first, share->last);
     if (is_late(row->act_below.kind))
         derive_runs(row, share->first, 1, row->ldx, (share->last - share->first) * row->ldx);
 }
@@ -66,6 +105,7 @@ static void update_weights(struct product p, ptrdiff_t first, ptrdiff_t last, pt
         multiply(&p, first, last, columns, IN_PLACE, 0, NULL);
         return;
     }
+    const ptrdiff_t group = depth < CHUNK && is_far(p.ldb / 4) ? GROUP / 2 : GROUP; /* 16 x 2048 x 2048: 0.8 */
     const ptrdiff_t panels = UPDATE_PACKED / PANEL_BYTES / depth, most = panels > 1 ? panels * PANEL : PANEL;
     real *block = scratch, *packed = scratch + UPDATE_BLOCK / sizeof(real);
     for (ptrdiff_t j = 0, width; j < columns; j += width) {
@@ -73,7 +113,7 @@ static void update_weights(struct product p, ptrdiff_t first, ptrdiff_t last, pt
         for (ptrdiff_t q = 0; q < depth; q += CHUNK)
             pack(p.b + q * p.ldb + j, p.ldb, depth - q < CHUNK ? depth - q : CHUNK, width, rows, packed + q * width);
         for (ptrdiff_t i = first, count; i < last; i += count) {
-            count = last - i <= MOST ? last - i : GROUP; /* so that the last ones are 5 or more: wide panels */
+            count = last - i <= group + 4 ? last - i : group; /* so that the last ones are 5 or more: wide panels */
             for (ptrdiff_t q = 0; q < depth; q += CHUNK) {
                 struct product part = p;
                 part.depth = depth - q < CHUNK ? depth - q : CHUNK;
@@ -90,7 +130,7 @@ static void update_weights(struct product p, ptrdiff_t first, ptrdiff_t last, pt
 static void dense_update(const struct row *row, const struct share *share, double alpha, double beta)
 {
     static const real one = 1;
-    const ptrdiff_t last = share->last, weights = last < row->k ? last : row->k;
+    const ptrdiff_t last = share->last, weights = last < row->k ? last : row->k, columns = whole(row->n);
     ptrdiff_t first = share->first;
     struct product p = {
         .a = row->X, .rs = 1, .cs = row->ldx,
@@ -103,18 +143,18 @@ static void dense_update(const struct row *row, const struct share *share, doubl
     real *biases = last > row->k ? p.c + row->k * row->ld : NULL;
     const ptrdiff_t rows = weights - first;
     if (p.chunk > CHUNK && rows >= SLIVER) {
-        multiply_packed(&p, first, weights, row->ld, IN_PLACE, 0, biases, share->scratch);
+        multiply_packed(&p, first, weights, columns, IN_PLACE, 0, biases, share->scratch);
         return;
     }
     if (rows > 0) {
         struct asking asking;
         if (share->coming) asking = asking_for(share, rows * row->ld), p.asking = &asking;
-        update_weights(p, first, weights, row->ld, share->scratch);
+        update_weights(p, first, weights, columns, share->scratch);
         p.asking = NULL;
     }
     if (biases) {
         p.a = &one, p.cs = 0, p.c = biases; /* the input of the biases is 1 */
-        multiply(&p, 0, 1, row->ld, IN_PLACE, 0, NULL);
+        multiply(&p, 0, 1, columns, IN_PLACE, 0, NULL);
     }
 }
 

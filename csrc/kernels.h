@@ -85,6 +85,7 @@
  *                 + 1e-7).
  * apply           y[i] = act(x[i]) for count values, whole blocks; kind is an activation_kind, EXP or LOG1P. x may be
  *                 y. s receives act'(x[i]) of an activation with slopes, or is NULL.
+ * dense_scratch   bytes of scratch that a share of the three takes, in batches of up to m samples.
  * all_within      whether low <= x[i] <= high for all count values (false for NaN); any alignment.
  */
 #define KERNELS(X)                                                                                                     \
@@ -156,6 +157,7 @@ struct kernels {
     KERNELS(DECLARE)
 #undef DECLARE
     int (*all_within)(const void *x, ptrdiff_t count, double low, double high);
+    ptrdiff_t (*dense_scratch)(const struct row *row, ptrdiff_t m);
 };
 
 /* The table of that name and item size (4 or 8), or NULL if this machine cannot run it or there is none. */

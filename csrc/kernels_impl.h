@@ -51,6 +51,7 @@ const struct kernels KERNELS_OF(ISA, REAL_BITS) = {
     KERNELS(ENTRY)
 #undef ENTRY
     .all_within = all_within,
+    .dense_scratch = dense_scratch,
 };
 
 #ifdef TARGET_REGION

@@ -56,7 +56,7 @@ struct row {
     ptrdiff_t height; /* rows of parameters: k + 1 of a dense layer */
     ptrdiff_t ldx;  /* row stride of X and Dx: any for the data set's X, which dense rows read as it lies, else whole */
                     /* 64-byte blocks */
-    ptrdiff_t ld;   /* row stride of W, Y and D: n rounded up to whole 64-byte blocks */
+    ptrdiff_t ld;   /* row stride of W, Y and D: n in whole 64-byte blocks, or one more */
     void *W;        /* (k + 1, ld): the weights; row k is the bias; padding zero */
     void *target;   /* (k + 1, ld): what the update accumulates into: W itself for SGD, else a gradient or velocity */
     const void *X;  /* (m, ldx) */

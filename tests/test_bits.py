@@ -8,6 +8,7 @@ import hashlib
 import json
 import shutil
 import subprocess
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -118,24 +119,38 @@ def test_the_program_without_python_knows_every_field():
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("shape", [(70, 410, 70), (130, 450, 140), (33, 2010, 140)], ids=str)
-def test_updates_have_the_bits_of_any_nearest_cache(isa, dtype, shape, rng):
+@contextmanager
+def nearest_cache(large):
+    found = _cpu.assume_large_l1(large)
+    try:
+        yield
+    finally:
+        assert _cpu.assume_large_l1(found) is large
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [(70, 410, 70), (130, 450, 140), (33, 2010, 140), (60, 90, 1100), (5, 1100, 530)],
+    ids=str,
+)
+@pytest.mark.parametrize("kernel", ["dense_forward", "dense_backward", "dense_update"])
+def test_passes_have_the_bits_of_any_nearest_cache(isa, dtype, kernel, shape, rng):
     """In a large one all stays where it is, else operands are brought together."""
     m, k, n = shape
-    matrices = Matrices(isa, dtype, m, k, n)
+    with nearest_cache(large=False):  # which takes more scratch
+        matrices = Matrices(isa, dtype, m, k, n)
     matrices.X[:, :k] = rng.standard_normal((m, k))
     matrices.D[:, :n] = rng.standard_normal((m, n))
+    matrices.W[:, :n] = rng.standard_normal((k + 1, n))
     start, results = matrices.target.copy(), []
     for large in (False, True):
-        found = _cpu.assume_large_l1(large)
-        try:
+        with nearest_cache(large):
             matrices.target[:] = start
-            matrices.run("dense_update", alpha=0.5, beta=1.0)
-        finally:
-            assert _cpu.assume_large_l1(found) is large
-        results.append(matrices.target.copy())
-    assert (results[0] != start).any()
-    np.testing.assert_array_equal(*results)
+            matrices.run(kernel, alpha=0.5, beta=1.0)
+        results.append([matrices.Y.copy(), matrices.Dx.copy(), matrices.target.copy()])
+    assert sum((array != 0).any() for array in results[0]) == 1
+    for one, other in zip(*results, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def main():

@@ -5,7 +5,7 @@ import pytest
 
 import fusedelta as fd
 from fusedelta import parameters
-from fusedelta.rows import compile_rows
+from fusedelta.rows import compile_rows, stride_of
 
 
 def test_rows_say_where_everything_is():
@@ -22,6 +22,22 @@ def test_rows_say_where_everything_is():
     assert parameters.names(rows, "{name}{path}") == ["W0", "b0", "W1", "b1", "W2", "b2"]
     strides = [row.stride for row in compile_rows(layers, 3, np.dtype("float64"))]
     assert strides == [8, 24, 16]
+
+
+@pytest.mark.parametrize(
+    ("n", "dtype", "stride"),
+    [
+        (512, "float32", 512),
+        (513, "float32", 528),
+        (529, "float32", 35 * 16),
+        (1024, "float32", 65 * 16),
+        (1030, "float32", 65 * 16),
+        (256, "float64", 256),
+        (1024, "float64", 129 * 8),
+    ],
+)
+def test_wide_rows_are_an_odd_number_of_blocks_apart(n, dtype, stride):
+    assert stride_of(n, np.dtype(dtype)) == stride
 
 
 def outline(layers):

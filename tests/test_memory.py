@@ -69,6 +69,29 @@ def build(sizes, optimizer="sgd", **settings):
     return fd.Sequential(layers, "mean_squared_error", optimizer, (sizes[0],), **settings)
 
 
+@pytest.mark.parametrize("n_threads", [1, 2])
+@pytest.mark.parametrize("width", [523, 601])
+def test_matrices_lie_on_whole_blocks_whatever_the_sizes(width, n_threads):
+    """What lay behind scratch of 7 x 523 elements, which are no whole blocks, once crashed."""
+    X = np.random.default_rng(0).standard_normal((7, width))
+    nets = [
+        cls(
+            [fd.Dense(width, "tanh"), fd.Dense(width, "tanh"), fd.Dense(3)],
+            "mean_squared_error",
+            input_shape=(width,),
+            dtype="float64",
+            seed=0,
+            n_threads=n_threads,
+        )
+        for cls in (fd.Sequential, fd.reference.Sequential)
+    ]
+    for net in nets:
+        net.train_step(X, X[:, :3])
+    assert nets[0].memory["scratch"] % 64 == 0
+    for one, other in zip(*(net.get_weights() for net in nets), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-10, atol=1e-12)
+
+
 def test_parts_of_plain_descent():
     """64-byte rows of 8 float64: one batch of activations and targets, two layers' deltas."""
     net = build((20, 40, 3))
@@ -139,6 +162,6 @@ def test_threads_take_all_deltas_only_where_they_share_a_step():
     small, large = build((300, 300, 300, 3), n_threads=2), build((300, 300, 300, 3), n_threads=2)
     small.train_step(X[:2], y[:2])
     large.train_step(X, y)
-    widest = 8 * 304
+    widest = 8 * 312
     assert small.memory["deltas"] == 2 * 2 * widest
     assert large.memory["deltas"] == 3 * 100 * widest

@@ -160,14 +160,6 @@ cdef extern from "net.h" nogil:
 
 cdef extern from "kernels.h" nogil:
     const int BLOCK_BYTES
-    const int PANEL_BYTES
-    const int LONG_CHUNK
-    const int UPDATE_BLOCK
-    const int UPDATE_PACKED
-    const int FAR_BYTES
-    const int PIECE_BYTES
-    const int SLIVERS_BYTES
-    const int STRIPS_BYTES
     const int NARROW
     const int FUSEDELTA_MAX_ISAS
     const int EXP
@@ -238,6 +230,7 @@ cdef extern from "kernels.h" nogil:
                          double largest) noexcept nogil
         void (*apply)(int kind, double slope, const void *x, void *y, void *s, ptrdiff_t count) noexcept nogil
         int (*all_within)(const void *x, ptrdiff_t count, double low, double high) noexcept nogil
+        ptrdiff_t (*dense_scratch)(const row_t *row, ptrdiff_t m) noexcept nogil
 
     const kernels_t *fusedelta_kernels(const char *isa, size_t itemsize) noexcept
     void fusedelta_isas(const char **names) noexcept

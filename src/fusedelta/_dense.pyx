@@ -13,24 +13,7 @@ Sample-major as written; feature-major, all matrices transposed, for nets whose 
 The update goes straight into the row's target. For SGD the target is W and beta is 1, so no gradient is ever stored.
 """
 
-from libc.stddef cimport ptrdiff_t
-
-from fusedelta._c cimport (
-    FAR_BYTES, LONG_CHUNK, PANEL_BYTES, PIECE_BYTES, SLIVERS_BYTES, STRIPS_BYTES, UPDATE_BLOCK, UPDATE_PACKED,
-    layer_ops_t, net_t, row_t, share_t,
-)
-
-
-cdef ptrdiff_t scratch_bytes(const row_t *row, ptrdiff_t m, ptrdiff_t itemsize) noexcept nogil:
-    """What the kernels ask for, for batches of up to m samples: see dense.h and packed.h."""
-    cdef ptrdiff_t packed = min(m * row.ld * itemsize, max(UPDATE_PACKED, m * PANEL_BYTES))
-    cdef ptrdiff_t size = max(row.ld * PANEL_BYTES, packed + UPDATE_BLOCK), samples, features, strips
-    if max(row.k, row.ld) * itemsize >= FAR_BYTES:
-        samples = m * min(max(row.k, row.ld) * itemsize, PIECE_BYTES)
-        features = row.k * min(m, LONG_CHUNK) * itemsize
-        strips = min(max(m, row.ldx) * row.ld * itemsize, STRIPS_BYTES)
-        size = max(size, min(max(samples, features), SLIVERS_BYTES) + strips + 4096)
-    return size
+from fusedelta._c cimport layer_ops_t, net_t, row_t, share_t
 
 
 cdef void forward(const net_t *net, const row_t *row, const share_t *share) noexcept nogil:

@@ -13,9 +13,8 @@ from fusedelta._c cimport (
     noise_t, row_t, score_t, share_t, team_free, team_new, team_part, team_run, team_t, team_took,
 )
 from fusedelta._cpu cimport kernels_named
-from fusedelta._dense cimport scratch_bytes
-
 from fusedelta._program import KINDS as ACTIVATION_KINDS
+from fusedelta.rows import stride_of
 
 np.import_array()
 
@@ -171,7 +170,7 @@ cdef class Matrices:
 
     def __init__(self, isa, dtype, m, k, n, act="linear", act_below="linear", slope=0.0, narrow=False):
         dtype = np.dtype(dtype)
-        ld, lanes = padded(n, dtype), padded(m, dtype)
+        ld, lanes = stride_of(n, dtype), padded(m, dtype)
         self.m, self.k, self.n = m, k, n
         self.cpu = kernels_named(isa, dtype.itemsize)
         self.W, self.target = zeros((k + 1, ld), dtype), zeros((k + 1, ld), dtype)
@@ -179,7 +178,7 @@ cdef class Matrices:
             self.X, self.Y, self.Dx = (zeros((rows, lanes), dtype) for rows in (k + 1, n + 1, k))
             self.D, self.T = zeros((n, lanes), dtype), zeros((n, lanes), dtype)
         else:
-            self.X, self.Dx = zeros((m, padded(k, dtype)), dtype), zeros((m, padded(k, dtype)), dtype)
+            self.X, self.Dx = zeros((m, stride_of(k, dtype)), dtype), zeros((m, stride_of(k, dtype)), dtype)
             self.Y, self.D, self.T = (zeros((m, ld), dtype) for _ in range(3))
         self.S, self.Sx = zeros(self.Y.shape, dtype), zeros(self.X.shape, dtype)
         self.labels, self.weights = np.zeros(m, np.int64), zeros((lanes,), dtype)
@@ -187,7 +186,7 @@ cdef class Matrices:
         self.row.W, self.row.target = np.PyArray_DATA(self.W), np.PyArray_DATA(self.target)
         self.row.X, self.row.Y = np.PyArray_DATA(self.X), np.PyArray_DATA(self.Y)
         self.row.D, self.row.Dx = np.PyArray_DATA(self.D), np.PyArray_DATA(self.Dx)
-        self.panel = zeros((scratch_bytes(&self.row, m, dtype.itemsize),), np.uint8)
+        self.panel = zeros((self.cpu.dense_scratch(&self.row, m),), np.uint8)
         self.share.m, self.share.scratch = m, np.PyArray_DATA(self.panel)
         self.list = np.zeros(k + 4, np.int32)
         self.row.list = <int32_t *> np.PyArray_DATA(self.list)

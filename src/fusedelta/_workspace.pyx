@@ -9,7 +9,6 @@ from libc.stdint cimport int32_t, int64_t, uintptr_t
 from libc.stdlib cimport calloc, free
 
 from fusedelta._c cimport BLOCK_BYTES, SOFTPLUS, row_t
-from fusedelta._dense cimport scratch_bytes
 
 
 cdef class Workspace:
@@ -56,7 +55,7 @@ cdef class Workspace:
                 at = place_outputs(&rows[i], at, m * rows[i].ld * self.itemsize)
             rows[i].statistics, at = at, at + self.statistics_bytes(i, m)
             widest = max(widest, rows[i].ld * self.itemsize)
-            scratch = max(scratch, scratch_bytes(&rows[i], m, self.itemsize))
+            scratch = max(scratch, self.net.cpu.dense_scratch(&rows[i], m))
         self.parts.activations = at - memory - self.parts.inputs
         for i in range(last + 1):
             rows[i].D = at + (i % deltas) * m * widest

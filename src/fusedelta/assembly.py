@@ -193,7 +193,7 @@ class Assembly:
 
     @property
     def params(self) -> np.ndarray:
-        """The flat block of all parameters, live; rows of W are padded to 64 bytes with zeros."""
+        """The flat block of all parameters, live; rows of W are padded with zeros."""
         self._check_built()
         return self._params
 

@@ -1,9 +1,10 @@
 """All parameters of a network in one flat, aligned block, and views of its pieces.
 
 A dense layer with k inputs and n outputs owns k + 1 rows of `stride` elements: W's rows, then the
-bias. The stride is n rounded up to 64 bytes; what lies beyond column n is padding and stays zero. A
-normalisation owns a row each for gamma and beta. Its moving means and variances are in a block of
-their own, of the same layout, which no optimiser sees: the state.
+bias. The stride is n in whole blocks of 64 bytes, and wide rows have an odd number of them
+(`rows.stride_of`); what lies beyond column n is padding and stays zero. A normalisation owns a row
+each for gamma and beta. Its moving means and variances are in a block of their own, of the same
+layout, which no optimiser sees: the state.
 """
 
 from __future__ import annotations
