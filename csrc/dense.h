@@ -2,6 +2,7 @@
 #ifndef FUSEDELTA_DENSE_H
 #define FUSEDELTA_DENSE_H
 
+#include "few.h"
 #include "packed.h"
 #include "softmax.h"
 #include "thin.h"
@@ -78,8 +79,10 @@ static void dense_backward(const struct row *row, const struct share *share)
         .c = row->Dx, .ldc = row->ldx,
         .finish = DERIVATIVE, .act = row->act_below, .y = row->X,
     };
-    const ptrdiff_t columns = whole(row->k);
-    if (is_very_far(row->ld) && !is_near(row))
+    ptrdiff_t columns = whole(row->k);
+    if (are_few(share->m, row->n))
+        columns = few_backward(row, share->first, share->last, whole(row->n));
+    else if (is_very_far(row->ld) && !is_near(row))
         multiply_packed(&p, share->first, share->last, columns, TRANSPOSED, row->k, NULL, share->scratch);
     else
         multiply(&p, share->first, share->last, columns, TRANSPOSED, row->k, share->scratch);

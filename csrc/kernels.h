@@ -6,8 +6,8 @@
  *
  * One order of rounding: every output is one chain of fused multiply-adds over its reduction index, ascending,
  * vectorised across outputs, so tiles, vector widths, batches and threads do not change a bit of it. Sums across
- * outputs run in 64-byte lanes, folded by halves, whatever the real width. `base` has no FMA and rounds twice; it
- * equals itself only, on any machine.
+ * outputs, as backward for few samples, run in 64-byte lanes, folded by halves, whatever the real width. `base` has no
+ * FMA and rounds twice; it equals itself only, on any machine.
  */
 #ifndef FUSEDELTA_KERNELS_H
 #define FUSEDELTA_KERNELS_H

@@ -114,7 +114,7 @@ def crossed(first, second, some_first, some_second):
     return list(dict.fromkeys([*product(first, some_second), *product(some_first, second)]))
 
 
-# (m, k, n): every tile height and width, their tails, and strides on both sides of the packing
+# (m, k, n): every tile height and width, their tails, few samples, strides on both sides of packing
 DENSE_SHAPES = [
     (2, 1, 1),
     (3, 5, 4),
@@ -127,6 +127,8 @@ DENSE_SHAPES = [
     (31, 17, 1030),
     (6, 1030, 40),
     (6, 1030, 70),
+    (3, 5, 60),
+    (8, 37, 130),
     (50, 1100, 130),
     (5, 90, 540),
     (49, 530, 520),

@@ -98,6 +98,7 @@ def check_layer(isa, dtype, path, shape, kind, rng):
         assert_within(S, sum(SLOPES[kind](Z)), size * 2, k)
 
     matrices.Sx[...] = rng.standard_normal(matrices.Sx.shape)
+    matrices.Dx[...] = np.nan  # all of which is written
     matrices.run(f"{path}_backward")
     Dx = matrices.Dx[:k, :m].T if narrow else matrices.Dx[:, :k]
     slope = matrices.Sx if below in SLOPED else matrices.X
@@ -176,7 +177,9 @@ def test_update_discards_what_beta_zero_discards(isa, dtype, rng):
         assert np.isfinite(matrices.target).all()
 
 
-@pytest.mark.parametrize("shape", [(23, 33, 129), (31, 17, 1030), (300, 2080, 520)], ids=str)
+@pytest.mark.parametrize(
+    "shape", [(23, 33, 129), (31, 17, 1030), (8, 37, 130), (300, 2080, 520)], ids=str
+)
 def test_split_work_gives_the_bits_of_the_whole(isa, dtype, shape, rng):
     m, k, n = shape
     matrices = Matrices(isa, dtype, m, k, n, act="tanh", act_below="tanh")
@@ -197,6 +200,19 @@ def test_split_work_gives_the_bits_of_the_whole(isa, dtype, shape, rng):
     for result in results[1:]:
         for got, expected in zip(result, results[0], strict=True):
             np.testing.assert_array_equal(got, expected)
+
+
+@pytest.mark.parametrize("m", range(2, 9))
+def test_a_few_samples_have_the_bits_of_one_backward(isa, dtype, m, rng):
+    k, n = 37, 16 * m + 3
+    batch, alone = (Matrices(isa, dtype, rows, k, n, act_below="tanh") for rows in (m, 1))
+    fill(batch, rng)
+    alone.W[:] = batch.W
+    batch.run("dense_backward")
+    for i in range(m):
+        alone.X[0], alone.D[0] = batch.X[i], batch.D[i]
+        alone.run("online_backward")
+        np.testing.assert_array_equal(batch.Dx[i], alone.Dx[0])
 
 
 def test_paths_give_the_same_bits_forward(isa, dtype, rng):
