@@ -61,8 +61,8 @@ def data(loss, m, k, n, rng):
 def problems(draw):
     """Layers, loss and shapes of a random network with its batch."""
     act, loss = draw(st.sampled_from(PAIRS))
-    k, m, seed = (draw(st.integers(1, top)) for top in (200, 300, 10_000))
-    widest = draw(st.sampled_from([16, 200]))
+    k, m, seed = (draw(st.integers(1, top)) for top in (600, 300, 10_000))
+    widest = draw(st.sampled_from([16, 200, 600]))
     hidden = draw(st.lists(st.tuples(st.integers(1, widest), st.sampled_from(HIDDEN)), max_size=5))
     n = draw(st.integers(2 if act == "softmax" else 1, widest))
     layers = [layer(units, kind) for units, kind in [*hidden, (n, act)]]
