@@ -1,6 +1,7 @@
 """Every kernel alone: ``python -m benchmarks.bench_kernels``, by instruction set, dtype and shape.
 
-The shapes are those of the tests (``tests/cases.py``) and of the networks that race.
+The shapes are those of the tests (``tests/cases.py``), of the networks that race, and a few samples
+of wide layers.
 """
 
 from __future__ import annotations
@@ -70,10 +71,15 @@ class Case(NamedTuple):
         return 2 * m * k * n if self.is_product else m * n
 
 
+#: Samples, inputs, outputs; what few samples gain is said at kernels by these.
+FEW_SAMPLES = [(4, 256, 256), (8, 256, 256), (2, 1024, 1024), (32, 1024, 1024)]
+
+
 def shapes() -> dict[str, list[tuple[int, int, int]]]:
     """Shapes by path: dense (batch-major), online (one sample), narrow (feature-major)."""
     found = {"dense": DENSE_SHAPES, "online": ONLINE_SHAPES, "narrow": NARROW_SHAPES}
     found = {path: list(listed) for path, listed in found.items()}
+    found["dense"] += FEW_SAMPLES
     for workload in WORKLOADS:
         widest = max(workload.sizes)
         path = "online" if workload.batch == 1 else "narrow" if widest <= NARROW else "dense"
