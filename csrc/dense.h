@@ -18,8 +18,8 @@ static void clear_beyond(real *c, ptrdiff_t ld, ptrdiff_t columns, ptrdiff_t fir
 }
 
 /* Whether panels of W meet samples where they lie, although their rows are far: where L1 is large (and the TLB, as a
- * Zen 5's), strides have an odd number of blocks, and a panel is within L2. Forward 64 x 1024 x 1024 takes 0.82 of the
- * time of packed ones so, 256 x 1024 x 1024 0.93, on AVX2, whose panels are narrow, 32 x 1024 x 1024 0.67. */
+ * Zen 5's), strides have an odd number of blocks, and a panel is within L2. Forward 64 x 1024 x 1024 takes 0.85 of the
+ * time of packed ones so, 256 x 1024 x 1024 0.96, on AVX2, whose panels are narrow, 32 x 1024 x 1024 0.67. */
 INLINE int is_near(const struct row *row)
 {
     enum { REACH = ACCUMULATORS >= 24 ? 8 : 4 };
