@@ -153,6 +153,21 @@ def test_passes_have_the_bits_of_any_nearest_cache(isa, dtype, kernel, shape, rn
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.parametrize("m", range(2, 9))
+def test_a_few_samples_have_the_bits_of_one_backward(isa, dtype, m, rng):
+    k, n = 37, 16 * m + 3
+    batch, alone = (Matrices(isa, dtype, rows, k, n, act_below="tanh") for rows in (m, 1))
+    batch.X[:, :k] = rng.standard_normal((m, k))
+    batch.D[:, :n] = rng.standard_normal((m, n))
+    batch.W[:, :n] = alone.W[:, :n] = rng.standard_normal((k + 1, n))
+    batch.run("dense_backward")
+    for i in range(m):
+        alone.X[0], alone.D[0] = batch.X[i], batch.D[i]
+        alone.run("online_backward")
+        assert alone.Dx[0, :k].all()
+        np.testing.assert_array_equal(batch.Dx[i], alone.Dx[0])
+
+
 def main():
     """Write the record with this machine's base and its best instruction set."""
     record = {}

@@ -202,19 +202,6 @@ def test_split_work_gives_the_bits_of_the_whole(isa, dtype, shape, rng):
             np.testing.assert_array_equal(got, expected)
 
 
-@pytest.mark.parametrize("m", range(2, 9))
-def test_a_few_samples_have_the_bits_of_one_backward(isa, dtype, m, rng):
-    k, n = 37, 16 * m + 3
-    batch, alone = (Matrices(isa, dtype, rows, k, n, act_below="tanh") for rows in (m, 1))
-    fill(batch, rng)
-    alone.W[:] = batch.W
-    batch.run("dense_backward")
-    for i in range(m):
-        alone.X[0], alone.D[0] = batch.X[i], batch.D[i]
-        alone.run("online_backward")
-        np.testing.assert_array_equal(batch.Dx[i], alone.Dx[0])
-
-
 def test_paths_give_the_same_bits_forward(isa, dtype, rng):
     """A sample has the same outputs alone, in a batch, and feature-major."""
     for kind in ELEMENTWISE:
