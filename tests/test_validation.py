@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 import fusedelta as fd
-from fusedelta import losses, validation
 
 X = np.arange(12.0).reshape(4, 3)
 Y = {
@@ -333,23 +332,6 @@ def test_read_only_data_are_used_and_never_written(sequential):
     net.fit(inputs, y, epochs=2, batch_size=2, verbose=0)
     net.train_step(inputs, y)
     np.testing.assert_array_equal(net.predict(inputs), net.predict(X))
-
-
-@pytest.mark.parametrize("loss", Y)
-def test_ready_arrays_pass_without_a_copy(loss):
-    prepare = validation.Prepare(3, 2, np.dtype("float64"), losses.LOSSES[loss])
-    ready_X, ready_y = prepare(X, Y[loss])
-    assert ready_X is X
-    assert np.shares_memory(ready_y, Y[loss])
-    assert prepare(X)[1] is None
-
-
-def test_other_arrays_are_converted():
-    prepare = validation.Prepare(3, 2, np.dtype("float32"), losses.LOSSES["mean_squared_error"])
-    ready, _ = prepare(np.asfortranarray(X))
-    assert ready.dtype == np.float32
-    assert ready.flags.c_contiguous
-    np.testing.assert_array_equal(ready, X)
 
 
 # -------------------------------------------------------------------------------------------- out

@@ -214,4 +214,19 @@ def test_an_exception_leaves_whole_epochs(rng):
             net.fit(X, y, 60, 9, verbose=0, validation_split=0.3, callbacks=[stopping, *more])
         both.append(len(net.history))
         assert np.isfinite(net.history.val_loss).all()
-    assert both == [0, 20]  # rates are worked out before the steps
+    assert both == [20, 20]  # rates of an epoch are worked out before its first step
+
+
+def test_a_function_is_asked_for_no_rate_of_an_epoch_that_does_not_come(rng):
+    X, y = data(rng, True)
+    asked = []
+
+    def rate(step):
+        asked.append(step)
+        return 0.01
+
+    net = build(optimizer=fd.SGD(rate))
+    stopping = fd.EarlyStopping("loss", min_delta=10, patience=3)
+    net.fit(X, y, 60, 9, verbose=0, callbacks=stopping)
+    assert len(net.history) < 60
+    assert asked == list(range(len(net.history) * -(-len(X) // 9)))

@@ -4,6 +4,7 @@ from libc.stdint cimport int64_t
 
 from fusedelta._optimizers cimport Optimizer
 from fusedelta._program cimport Program, data_set
+from fusedelta._screen cimport Screen
 
 
 cdef class Net:
@@ -13,8 +14,7 @@ cdef class Net:
     cdef int typenum             # numpy's number of the dtype
     cdef ptrdiff_t itemsize
     cdef ptrdiff_t k, n
-    cdef double largest          # finite number of the dtype
-    cdef double least, most      # targets within are ready as they are
+    cdef Screen screen           # of the user's arrays
     cdef int busy                   # taken while a program runs
     cdef public bint interrupted    # set by another thread: what runs, and what is called, ends with KeyboardInterrupt
     cdef readonly bint training
@@ -28,10 +28,7 @@ cdef class Net:
     cdef int predict_rows(self, const char *X, ptrdiff_t m, char *out) except -1
     cdef int forward_threads(self, ptrdiff_t m)
     cdef bint of_dtype(self, object array, int ndim)
-    cdef bint within(self, object array, double low, double high)
-    cdef bint finite(self, object array)
-    cdef bint inputs_ready(self, object X)
-    cdef bint targets_ready(self, object y, ptrdiff_t m)
+    cdef tuple pair(self, object X, object y)
     cdef object output_array(self, object out, object X, int ndim, np.npy_intp *shape)
     cdef int acquire(self) except -1
     cdef void release(self) noexcept

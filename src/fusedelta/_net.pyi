@@ -3,11 +3,11 @@ from typing import Any, Self, final
 import numpy as np
 
 from fusedelta._watch import Watch
+from fusedelta.arrays import Prepare
 from fusedelta.losses import Loss
 from fusedelta.optimizers import Optimizer
 from fusedelta.profiling import Cell
 from fusedelta.rows import Row
-from fusedelta.validation import Prepare
 
 @final
 class Net:

@@ -10,12 +10,13 @@ from fusedelta._c cimport BLOCK_BYTES, NARROW, PREDICTING, TRAINING, busy_releas
 from fusedelta._loops cimport PREDICT_ROWS, evaluate_all, predict_all, run_watched, unseen_t
 from fusedelta._optimizers cimport Optimizer
 from fusedelta._program cimport Program, accuracy, data_set, mean_loss
+from fusedelta._screen cimport Screen
 from fusedelta._watch cimport Watch
 
 from time import sleep
 
 from fusedelta._profile import Recorder, seconds_per_call
-from fusedelta.validation import check_out
+from fusedelta.arrays import check_out
 
 np.import_array()
 
@@ -24,11 +25,6 @@ cdef enum:
     NARROW_BATCH = 2                     # from this batch on the lanes are worth filling
 cdef double UNLOCKED_FLOPS = 2e5         # a call with less work keeps the GIL: dropping it costs about 50 ns
 cdef double WAIT = 5e-5                  # seconds between two looks whether another thread's prediction is done
-cdef double LARGEST_FLOAT = 3.4028234663852886e38, LARGEST_DOUBLE = 1.7976931348623157e308
-
-
-# What targets may be without a further look
-RANGES = {"values": (-LARGEST_DOUBLE, LARGEST_DOUBLE), "counts": (0, LARGEST_DOUBLE), "probabilities": (0, 1)}
 
 
 def is_thin(rows):
@@ -53,8 +49,8 @@ cdef class Net:
         The flat block of weights and biases, 64-byte aligned; updated in place.
     state : ndarray of the same dtype
         The flat block of what training keeps beside them, such as moving means; likewise.
-    prepare : validation.Prepare
-        Makes ready arrays of the user's, or raises. Asked only when they are not ready as they are.
+    prepare : arrays.Prepare
+        Makes ready arrays of the user's, or raises. Asked only where a `Screen` does not know them for such.
     n_threads : int
         The most threads that a step may use; small steps use one.
     """
@@ -68,10 +64,7 @@ cdef class Net:
         if is_thin(rows) and loss.function is None:
             self.narrow = Program(rows, loss, self.optimizer, params, state, True, 1)
         self.k, self.n = self.program.k, self.program.n
-        self.largest = LARGEST_FLOAT if self.itemsize == 4 else LARGEST_DOUBLE
-        self.least, self.most = RANGES.get(loss.targets, (1, 0))
-        if loss.targets in ("values", "counts"):
-            self.least, self.most = max(self.least, -self.largest), self.largest
+        self.screen = Screen(self.k, self.n, params.dtype, loss)
 
     @property
     def memory(self):
@@ -197,8 +190,10 @@ cdef class Net:
                 unseen.threads = self.forward_threads(unseen.data.m)
                 self.program.reserve(min(unseen.data.m, PREDICT_ROWS * unseen.threads), False, unseen.threads)
             while done < epochs and self.trained == done * steps and not (watch is not None and watch.stopped):
-                if self.optimizer.schedule is not None:
+                if self.optimizer.is_fixed:
                     count = min(max(1, PLANNED_STEPS // steps), epochs - done)
+                elif self.optimizer.schedule is not None:
+                    count = 1
                 self.optimizer.plan(count * steps)
                 with nogil:
                     run_watched(program, &data, batch, count, out + figures * done, figures, self.program, &unseen,
@@ -213,8 +208,7 @@ cdef class Net:
     def step(self, X, y, sample_weight=None):
         """One update with the whole of X as its batch; returns the loss before the update."""
         cdef score_t score = score_t(0, 0)
-        if not (self.inputs_ready(X) and self.targets_ready(y, np.PyArray_DIM(X, 0))):
-            X, y = self.prepare.pair(X, y)
+        X, y = self.pair(X, y)
         if sample_weight is not None:
             sample_weight = self.prepare.weights(sample_weight, np.PyArray_DIM(X, 0))
         cdef data_set data = self.data(X, y, sample_weight)
@@ -329,22 +323,24 @@ cdef class Net:
 
     def predict(self, X, out=None):
         """Outputs (m, n) for X (m, k), into `out` if given."""
-        if not self.inputs_ready(X):
-            X = self.prepare(X)[0]
+        ready = self.screen.inputs(X)
+        if ready is None:
+            ready, _ = self.prepare(X)
         cdef np.npy_intp shape[2]
-        shape[0], shape[1] = np.PyArray_DIM(X, 0), self.n
-        out = self.output_array(out, X, 2, shape)
-        self.predict_rows(np.PyArray_BYTES(X), shape[0], np.PyArray_BYTES(out))
+        shape[0], shape[1] = np.PyArray_DIM(ready, 0), self.n
+        out = self.output_array(out, ready, 2, shape)
+        self.predict_rows(np.PyArray_BYTES(ready), shape[0], np.PyArray_BYTES(out))
         return out
 
     def predict_one(self, x, out=None):
         """Outputs (n,) for one sample x (k,), into `out` if given."""
         cdef np.npy_intp shape[1]
-        if not (self.of_dtype(x, 1) and np.PyArray_DIM(x, 0) == self.k and self.finite(x)):
-            x = self.prepare.sample(x)
+        ready = self.screen.sample(x)
+        if ready is None:
+            ready = self.prepare.sample(x)
         shape[0] = self.n
-        out = self.output_array(out, x, 1, shape)
-        self.predict_rows(np.PyArray_BYTES(x), 1, np.PyArray_BYTES(out))
+        out = self.output_array(out, ready, 1, shape)
+        self.predict_rows(np.PyArray_BYTES(ready), 1, np.PyArray_BYTES(out))
         return out
 
     cdef int predict_rows(self, const char *X, ptrdiff_t m, char *out) except -1:
@@ -392,36 +388,15 @@ cdef class Net:
         return (np.PyArray_CheckExact(array) and np.PyArray_TYPE(array) == self.typenum
                 and np.PyArray_NDIM(array) == ndim and np.PyArray_ISCARRAY_RO(array))
 
-    cdef inline bint within(self, object array, double low, double high):
-        return self.program.net.cpu.all_within(np.PyArray_DATA(array), np.PyArray_SIZE(array), low, high)
-
-    cdef inline bint finite(self, object array):
-        return self.within(array, -self.largest, self.largest)
-
     def is_finite(self, np.ndarray block):
         """Whether no element of a contiguous block of the network's dtype is nan or infinite."""
-        return self.finite(block)
+        return self.screen.floats(block, -self.screen.largest, self.screen.largest) is not None
 
-    cdef bint inputs_ready(self, object X):
-        return (self.of_dtype(X, 2) and np.PyArray_DIM(X, 0) > 0 and np.PyArray_DIM(X, 1) == self.k
-                and self.finite(X))
-
-    cdef bint targets_ready(self, object y, ptrdiff_t m):
-        """Whether y can be used as it is; False leaves it to `prepare`, as always where sums of rows matter."""
-        cdef int64_t *labels
-        cdef ptrdiff_t i
-        if self.program.sparse:
-            if not (np.PyArray_CheckExact(y) and np.PyArray_TYPE(y) == np.NPY_INT64 and np.PyArray_NDIM(y) == 1
-                    and np.PyArray_ISCARRAY_RO(y) and np.PyArray_DIM(y, 0) == m):
-                return False
-            labels = <int64_t *> np.PyArray_DATA(y)
-            for i in range(m):
-                if not 0 <= labels[i] < self.n:
-                    return False
-            return True
-        if not (self.of_dtype(y, 2) and np.PyArray_DIM(y, 0) == m and np.PyArray_DIM(y, 1) == self.n):
-            return False
-        return self.within(y, self.least, self.most)
+    cdef tuple pair(self, object X, object y):
+        """Ready X and y."""
+        ready = self.screen.inputs(X)
+        targets = None if ready is None else self.screen.targets(y, np.PyArray_DIM(ready, 0))
+        return self.prepare.pair(X, y) if targets is None else (ready, targets)
 
     cdef object output_array(self, object out, object X, int ndim, np.npy_intp *shape):
         cdef char *first

@@ -35,7 +35,9 @@ cdef class Optimizer:
     cdef object gradient         # the block of gradients, or None
     cdef Tensors tensors
     cdef object schedule         # what gives the learning rates, or None
-    cdef object rates            # those of the steps to come
+    cdef bint is_fixed           # whether these depend on the step alone
+    cdef object rates            # those of the steps from `planned` on
+    cdef ptrdiff_t planned, n_planned
     cdef list starts             # views of what does not start at zero, with what it starts with
 
     cdef int set_finish(self, object optimizer, const kernels_t *cpu) except -1

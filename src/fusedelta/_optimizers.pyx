@@ -30,9 +30,12 @@ from fusedelta._tensors cimport Tensors
 from fusedelta import rates
 from fusedelta.optimizers import SGD, Adadelta, Adagrad, Adam, Adamax, Lion, NAdam, RMSprop
 from fusedelta.parameters import allocate, views
+from fusedelta.schedules import Schedule
 
 np.import_array()
 
+cdef enum:
+    STEPS_AHEAD = 256  # for which a schedule's rates are worked out, where less is wanted
 cdef double NEGLIGIBLE = 1e-20  # beside 1; powers below are zero, so that they never become denormal, which is slow
 
 
@@ -121,6 +124,7 @@ cdef class Optimizer:
         cdef moments_t *moments = &rule.moments
         self.schedule = optimizer.learning_rate if optimizer.has_schedule else None
         rule.learning_rate = 0 if optimizer.has_schedule else optimizer.learning_rate
+        self.is_fixed, self.n_planned = isinstance(self.schedule, Schedule), 0
         rule.rates = NULL
         rule.weight_decay = optimizer.weight_decay or 0
         rule.epsilon = getattr(optimizer, "epsilon", 0)
@@ -135,13 +139,20 @@ cdef class Optimizer:
             rule.rate = 1.0 / <double> rule.accumulate
 
     cdef int plan(self, ptrdiff_t steps) except -1:
-        """Have the learning rates of so many steps ready, if they follow a schedule."""
+        """Have the learning rates of so many steps ready, if they follow a schedule.
+
+        Those of a `Schedule`, which depend on the step alone, are worked out for some steps more and kept. A function
+        of the user's is asked for each step once, and for none that may not come.
+        """
         cdef rule_t *rule = &self.rule
+        cdef ptrdiff_t first = rule.steps, count = (rule.accumulated + steps) // rule.accumulate
         if self.schedule is None:
             rule.rates = NULL
-        else:
-            self.rates = rates.rates(self.schedule, self.steps, (self.accumulated + steps) // rule.accumulate)
-            rule.rates = <const double *> np.PyArray_DATA(self.rates)
+            return 0
+        if not (self.is_fixed and self.planned <= first and first + count <= self.planned + self.n_planned):
+            self.planned, self.n_planned = first, max(count, STEPS_AHEAD) if self.is_fixed else count
+            self.rates = rates.rates(self.schedule, first, self.n_planned)
+        rule.rates = <const double *> np.PyArray_DATA(self.rates) + (first - self.planned)
         return 0
 
     @property

@@ -21,6 +21,7 @@ from fusedelta import (
     validation,
     weighting,
 )
+from fusedelta.arrays import Prepare, check_weights
 from fusedelta.divergence import Guard
 from fusedelta.engine import NOT_BUILT, Engine, Unbuilt
 from fusedelta.history import History
@@ -32,6 +33,8 @@ from fusedelta.rows import Row, check_layers, compile_rows
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike
 
+    from fusedelta._screen import Screen
+
 __all__ = ["Assembly"]
 
 
@@ -39,6 +42,7 @@ class Assembly:
     """Base of `fusedelta.Sequential`, whose docstring says what the parameters are."""
 
     _engine_type: ClassVar[type[Engine]]
+    _screen_type: ClassVar[type[Screen] | None]
 
     #: All networks there are that have an engine.
     alive: ClassVar[WeakSet[Assembly]] = WeakSet()
@@ -254,7 +258,7 @@ class Assembly:
             If number, shapes or values are wrong, or the network has not been built yet.
         """
         views = self.weights
-        ready = validation.check_weights(weights, [view.shape for view in views], self._dtype)
+        ready = check_weights(weights, [view.shape for view in views], self._dtype)
         names = parameters.names(self._rows, "{name}", with_state=True)
         for i, (name, weight) in enumerate(zip(names, ready, strict=True)):
             if name == "moving_variance" and (weight < 0).any():
@@ -302,7 +306,7 @@ class Assembly:
             views = parameters.views(self._rows, block)
             shapes = [view.shape for view in views]
             shown = f"optimizer_state[{name!r}]"
-            pieces = validation.check_weights(state[name], shapes, self._dtype, shown)
+            pieces = check_weights(state[name], shapes, self._dtype, shown)
             ready += zip(views, pieces, strict=True)
         for view, values in ready:
             view[...] = values
@@ -434,8 +438,8 @@ class Assembly:
         self.alive.add(self)
         profiling.attached(self)
 
-    def _preparation(self, n_inputs: int | None) -> validation.Prepare:
-        return validation.Prepare(n_inputs, self._n_outputs, self._dtype, self._loss)
+    def _preparation(self, n_inputs: int | None) -> Prepare:
+        return Prepare(n_inputs, self._n_outputs, self._dtype, self._loss, self._screen_type)
 
     def _check_built(self) -> None:
         if not self._rows:

@@ -1,7 +1,7 @@
 """What an engine does: the interface that the compiled one and the NumPy twin share.
 
 `fusedelta._net.Net` and `fusedelta.reference.Net` are engines; `Unbuilt` stands in for one as long
-as the number of inputs is not known. *Ready* arrays are those that `validation.Prepare` returns.
+as the number of inputs is not known. *Ready* arrays are those that `arrays.Prepare` returns.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
+from fusedelta.arrays import Prepare
 from fusedelta.losses import Loss
 from fusedelta.optimizers import Optimizer
 from fusedelta.profiling import Cell
 from fusedelta.rows import Row
-from fusedelta.validation import Prepare
 
 __all__ = ["NOT_BUILT", "Engine", "Unbuilt"]
 

@@ -52,6 +52,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from fusedelta import members, progress, validation
+from fusedelta.arrays import check_out
 from fusedelta.divergence import DivergenceWarning, message_of_members
 from fusedelta.ensemble_assembly import EnsembleAssembly
 from fusedelta.history import EnsembleHistory
@@ -306,7 +307,7 @@ class Ensemble(EnsembleAssembly):
         inputs = members.inputs_each(self._members, X)
         shape = (len(self), inputs[0].shape[0], first._n_outputs)
         out = np.empty(shape, first.dtype) if out is None else out
-        block = validation.check_out(out, shape, first.dtype)
+        block = check_out(out, shape, first.dtype)
         self._spread(lambda i: self[i].predict(inputs[i], block[i]), shape[0] * shape[1])
         return block
 

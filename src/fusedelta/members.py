@@ -166,7 +166,7 @@ def open_each(networks: Sequence[Sequential], given: Given) -> list[Data]:
 
     def open_one(i: int) -> Data:
         X, y = pairs[i]
-        own = replace(given, X=X, y=y, validation_data=measured[i], sample_weight=weights[i])
+        own = given._replace(X=X, y=y, validation_data=measured[i], sample_weight=weights[i])
         return open_data(networks[i], own)
 
     data = [noted(open_one, i, n) for i in range(n)]

@@ -10,6 +10,7 @@ import numpy as np
 
 from fusedelta import parameters, profiling, progress, validation, weighting
 from fusedelta._net import Net
+from fusedelta._screen import Screen
 from fusedelta.assembly import Assembly
 from fusedelta.callbacks import listed
 from fusedelta.diagnostics import Summary, summarize
@@ -71,6 +72,7 @@ class Sequential(Assembly):
     """
 
     _engine_type: ClassVar[type[Engine]] = Net
+    _screen_type: ClassVar[type[Screen] | None] = Screen
 
     # ------------------------------------------------------------------------------------ training
 

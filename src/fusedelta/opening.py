@@ -10,14 +10,15 @@ import numpy as np
 
 from fusedelta import sources, validation, weighting
 from fusedelta._frozen import frozen
+from fusedelta.arrays import check_out
 from fusedelta.fetching import is_on_disk
 from fusedelta.sources import Batches, Rows, Samples
 
 if TYPE_CHECKING:
+    from fusedelta.arrays import Prepare
     from fusedelta.engine import Engine
     from fusedelta.losses import Loss
     from fusedelta.network import Sequential
-    from fusedelta.validation import Prepare
 
 __all__ = [
     "Data",
@@ -42,8 +43,7 @@ class Data(NamedTuple):
     n_inputs: int
 
 
-@frozen
-class Given:
+class Given(NamedTuple):
     """The data that `fit` is given, and how to go through them; as its parameters."""
 
     X: Any
@@ -127,7 +127,7 @@ def predict_in_chunks(
     rows = max(1, sources.CHUNK_BYTES // (math.prod(X.shape[1:]) * prepare.dtype.itemsize))
     shape = (X.shape[0], prepare.n_outputs)
     out = np.empty(shape, prepare.dtype) if out is None else out
-    validation.check_out(out, shape, prepare.dtype)
+    check_out(out, shape, prepare.dtype)
     for first in range(0, shape[0], rows):
         chunk, _ = prepare(X[first : first + rows])
         engine.predict(chunk, out[first : first + rows])

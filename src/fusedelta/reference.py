@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from fusedelta import ensemble, network, parameters, rates, reference_updates, validation
+from fusedelta import ensemble, network, parameters, rates, reference_updates
+from fusedelta.arrays import Prepare, check_out
 from fusedelta.losses import Loss
 from fusedelta.optimizers import Optimizer
 from fusedelta.profiling import Cell, Stopwatch
@@ -58,7 +59,7 @@ class Net:
         optimizer: Optimizer,
         params: np.ndarray,
         state: np.ndarray,
-        prepare: validation.Prepare,
+        prepare: Prepare,
         n_threads: int,
     ) -> None:
         self._params = params
@@ -348,7 +349,7 @@ class Net:
     def _into(out: np.ndarray | None, values: np.ndarray, inputs: np.ndarray) -> np.ndarray:
         if out is None:
             return values
-        validation.check_out(out, values.shape, values.dtype, inputs)[...] = values
+        check_out(out, values.shape, values.dtype, inputs)[...] = values
         return out
 
 
@@ -359,6 +360,7 @@ class Sequential(network.Sequential):
     """A sequence of layers trained by NumPy; see `fusedelta.Sequential`, whose API it has."""
 
     _engine_type = Net
+    _screen_type = None
 
 
 class Ensemble(ensemble.Ensemble):

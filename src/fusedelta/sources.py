@@ -63,9 +63,9 @@ from fusedelta.history import Tally
 
 if TYPE_CHECKING:
     from fusedelta._watch import Watch
+    from fusedelta.arrays import Prepare
     from fusedelta.engine import Engine
     from fusedelta.losses import Loss
-    from fusedelta.validation import Prepare
 
 __all__ = [
     "Batches",
@@ -379,7 +379,8 @@ class Batches:
         if first is END:
             raise ValueError("X: expected at least one batch (X, y), got none")
         self.n_inputs = self._ready(first, 0)[0].shape[1]
-        self._prepare = replace(prepare, n_inputs=self.n_inputs)
+        if prepare.n_inputs is None:
+            self._prepare = replace(prepare, n_inputs=self.n_inputs)
         self._items: Iterator[Any] | None = chain([first], items)
         self.steps = len(batches) if steps is None and isinstance(batches, Sized) else steps
         self.shortage: str | None = None

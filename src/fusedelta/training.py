@@ -94,6 +94,7 @@ class Fit:
         self._progress = progress.Progress(verbose, self._results, self._validation)
         self._done = 0
         self._watched = watchable(net, source, measure, self._callbacks.looking)
+        self._is_looked_at = measure is not None or bool(callbacks)
 
     @property
     def history(self) -> History:
@@ -109,8 +110,8 @@ class Fit:
     def begin(self) -> None:
         """Tell the callbacks, any of which may refuse before a weight moves."""
         self._net.stop_training = False
-        self._net._history = self.history
         self._callbacks.on_train_begin()
+        self._net._history = self.history
 
     def run(self) -> History:
         """Train all epochs, or up to where a callback ends the training or it diverges."""
@@ -132,7 +133,7 @@ class Fit:
             if self._done > first:
                 if self._watched is not None:
                     self._callbacks.note(self._figures(self._done - 1))
-                else:
+                elif self._is_looked_at:
                     self._look_at_last()
                 self._progress.advance(self._done - first)
             if self.divergence or self.shortage:

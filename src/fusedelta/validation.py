@@ -1,34 +1,24 @@
-"""The one place that turns what users give into what the engines take, or says what is wrong.
+"""Checks of single values: each becomes what it stands for, or the error says what is wrong.
 
-Every error names the argument, what was given and what was expected. Nothing here changes anything:
-an array that is ready passes as it is, any other is copied once.
+Every error names the argument, what was given and what was expected. `arrays` does so for arrays.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from functools import partial
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from fusedelta import targets
-from fusedelta._frozen import frozen
-from fusedelta.targets import place
 from fusedelta.text import digits, shown
 
-if TYPE_CHECKING:
-    from fusedelta.losses import Loss
-
 __all__ = [
-    "Prepare",
     "boolean",
     "check_fields",
-    "check_out",
-    "check_weights",
     "choice",
     "float_dtype",
     "input_shape",
@@ -43,20 +33,6 @@ __all__ = [
 
 DTYPES = ("float32", "float64")
 
-#: What to do with names of classes.
-NUMBERED = "; numpy.unique(y, return_inverse=True) gives classes and their numbers"
-
-#: What to do with inputs of one and of more than two dimensions.
-SHAPED = {
-    1: "; X.reshape(1, -1) makes it one sample, X.reshape(-1, 1) samples of one feature",
-    3: "; X.reshape(len(X), -1) makes a row of each sample",
-}
-
-#: So many values are looked at together.
-CHUNK = 1 << 16
-
-
-# ------------------------------------------------------------------------------------ single values
 
 #: Returns what a value of that name stands for, or raises.
 Check: TypeAlias = Callable[[str, Any], Any]
@@ -69,13 +45,16 @@ def integer(
 
     Without `below` it is less than 2^bits, by default what the compiled core can count.
     """
+    most = 2**bits if below is None else below
+    if type(value) is int and minimum <= value < most:
+        return value
     expected = f"an integer >= {minimum}" + (f" and below {below}" if below is not None else "")
     if isinstance(value, bool | np.bool_) or not isinstance(value, Integral):
         raise TypeError(f"{name}: expected {expected}, got {shown(value)}")
     given = int(value)
-    if below is None and given >= 2**bits:
-        expected, below = f"{expected} and below 2^{bits}", 2**bits
-    if given < minimum or (below is not None and given >= below):
+    if below is None and given >= most:
+        expected += f" and below 2^{bits}"
+    if not minimum <= given < most:
         raise ValueError(f"{name}: expected {expected}, got {digits(given)}")
     return given
 
@@ -93,25 +72,24 @@ def number(
 
     `otherwise` is what the caller would have taken too, for the message.
     """
-    expected = "a finite number"
-    if above is not None:
-        expected += f" above {above:g}"
-    if minimum is not None:
-        expected += f" >= {minimum:g}"
-    if below is not None:
-        expected += f" and below {below:g}"
-    expected += otherwise
-    if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
-        raise TypeError(f"{name}: expected {expected}, got {shown(value)}")
-    too_low = (above is not None and value <= above) or (minimum is not None and value < minimum)
-    too_high = below is not None and not value < below
-    try:
-        converted = float(value)
-    except OverflowError:
-        converted = math.inf
-    if too_low or too_high or not math.isfinite(converted):
-        raise ValueError(f"{name}: expected {expected}, got {digits(value)}")
-    return converted
+    is_real = isinstance(value, Real) and not isinstance(value, bool | np.bool_)
+    if is_real:
+        too_low = (above is not None and value <= above) or (
+            minimum is not None and value < minimum
+        )
+        too_high = below is not None and not value < below
+        try:
+            converted = float(value)
+        except OverflowError:
+            converted = math.inf
+        if math.isfinite(converted) and not (too_low or too_high):
+            return converted
+    bounds = {" above": above, " >=": minimum, " and below": below}
+    told = "".join(f"{word} {bound:g}" for word, bound in bounds.items() if bound is not None)
+    expected = f"{name}: expected a finite number{told}{otherwise}"
+    if not is_real:
+        raise TypeError(f"{expected}, got {shown(value)}")
+    raise ValueError(f"{expected}, got {digits(value)}")
 
 
 above_zero = partial(number, above=0)
@@ -146,13 +124,14 @@ def choice(name: str, value: Any, choices: Iterable[Any], otherwise: str = "") -
     `otherwise` is what the caller would have taken too, for the message.
     """
     choices = list(choices)
+    is_alike = isinstance(value, type(choices[0]))
+    if is_alike and value in choices:
+        return value
     expected = f"one of {', '.join(map(repr, choices))}" if len(choices) > 1 else repr(choices[0])
-    if not isinstance(value, type(choices[0])):
+    if not is_alike:
         raise TypeError(f"{name}: expected {expected}{otherwise}; got {shown(value)}")
-    if value not in choices:
-        given = digits(value) if isinstance(value, int) else repr(value)
-        raise ValueError(f"{name}: expected {expected}{otherwise}; got {given}")
-    return value
+    given = digits(value) if isinstance(value, int) else repr(value)
+    raise ValueError(f"{name}: expected {expected}{otherwise}; got {given}")
 
 
 def seed(value: Any, name: str = "seed") -> int | None:
@@ -192,252 +171,3 @@ def input_shape(value: Any) -> int | None:
             f"input_shape: expected a tuple of one integer such as (2,), got {shown(value)}"
         )
     return integer("input_shape[0]", value[0])
-
-
-# ------------------------------------------------------------------------------------------- arrays
-
-
-def check_weights(
-    weights: Sequence[Any],
-    shapes: Sequence[tuple[int, ...]],
-    dtype: np.dtype,
-    name: str = "weights",
-) -> list[np.ndarray]:
-    """Weights as ready arrays: right in number, in shapes, finite.
-
-    Parameters
-    ----------
-    weights : sequence of array_like
-        ``[W0, b0, W1, b1, ...]``.
-    shapes : sequence of tuple
-        The expected shapes.
-    dtype : numpy.dtype
-        The network's.
-    name : str, default "weights"
-        Theirs in an error message.
-
-    Raises
-    ------
-    TypeError, ValueError
-        With the index of the first array that is wrong.
-    """
-    if not isinstance(weights, list | tuple):
-        raise TypeError(f"{name}: expected a list of arrays, got {shown(weights)}")
-    if len(weights) != len(shapes):
-        raise ValueError(
-            f"{name}: expected {len(shapes)} arrays (W and b of each layer), got {len(weights)}"
-        )
-    return [
-        _weight(f"{name}[{i}]", weight, shape, dtype)
-        for i, (weight, shape) in enumerate(zip(weights, shapes, strict=True))
-    ]
-
-
-def _weight(name: str, weight: Any, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    array = _numbers(name, weight)
-    if array.shape != shape:
-        hint = ", its transpose" if array.shape == shape[::-1] else ""
-        raise ValueError(f"{name}: expected shape {shape}, got {array.shape}{hint}")
-    return _ready(name, array, dtype)
-
-
-def check_out(
-    out: Any, shape: tuple[int, ...], dtype: np.dtype, inputs: np.ndarray | None = None
-) -> np.ndarray:
-    """`out`, if results of that shape and dtype can be written into it.
-
-    Parameters
-    ----------
-    out : ndarray
-    shape : tuple of int
-    dtype : numpy.dtype
-    inputs : ndarray, optional
-        What the results are computed from; it must not share memory with `out`.
-
-    Raises
-    ------
-    TypeError
-        If it is not an array of the network's dtype.
-    ValueError
-        If it has another shape, is not C-contiguous, aligned and writable, or overlaps the inputs.
-    """
-    expected = f"expected a C-contiguous, writable array of shape {shape} and dtype {dtype}"
-    if not isinstance(out, np.ndarray) or out.dtype != dtype:
-        raise TypeError(f"out: {expected}; got {shown(out)}")
-    if out.shape != shape:
-        raise ValueError(f"out: {expected}; got shape {out.shape}")
-    if not out.flags.carray:
-        raise ValueError(f"out: {expected}; got one that is read-only or not C-contiguous")
-    if inputs is not None and np.may_share_memory(out, inputs):
-        raise ValueError("out: expected memory of its own, got an array that overlaps the inputs")
-    return out
-
-
-@frozen
-class Prepare:
-    """Turns a user's X and y into arrays that an engine can use as they are.
-
-    Parameters
-    ----------
-    n_inputs : int or None
-        Number of features that X must have; None: any number.
-    n_outputs : int
-        Number of units of the output layer.
-    dtype : numpy.dtype
-        The network's dtype.
-    loss : Loss
-        Says what y holds.
-    """
-
-    n_inputs: int | None
-    n_outputs: int
-    dtype: np.dtype
-    loss: Loss
-
-    def __call__(self, X: Any, y: Any = None) -> tuple[np.ndarray, np.ndarray | None]:
-        """X of shape (m, k) and y, checked and converted; without y only X.
-
-        Returns
-        -------
-        X : ndarray of shape (m, k)
-            C-contiguous, aligned, finite, of the network's dtype; `X` itself if it is so already.
-        y : ndarray of shape (m, n), or (m,) int64 labels for sparse categorical cross-entropy
-
-        Raises
-        ------
-        TypeError
-            If the data are not numbers.
-        ValueError
-            If a shape, a length or a value is wrong.
-        """
-        return (self._inputs(X), None) if y is None else self.pair(X, y)
-
-    def pair(self, X: Any, y: Any, room: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """X and y as a call returns them, where y is not optional; X in `room`, if it is given."""
-        X = self._inputs(X, room)
-        return X, self.targets(y, len(X))
-
-    def sample(self, x: Any) -> np.ndarray:
-        """One sample x of shape (k,), checked and converted like X."""
-        array = _numbers("x", x)
-        if array.shape != (self.n_inputs,):
-            raise ValueError(
-                f"x: expected one sample of shape ({self.n_inputs},), got {array.shape}"
-            )
-        return _ready("x", array, self.dtype)
-
-    def weights(self, sample_weight: Any, m: int) -> np.ndarray:
-        """Weights of m samples: finite, not negative, in the network's dtype."""
-        if self.loss.function is not None:
-            raise ValueError(
-                "sample_weight: expected None, because a loss of your own weighs the samples itself"
-            )
-        array = _numbers("sample_weight", sample_weight)
-        if array.shape != (m,):
-            raise ValueError(
-                f"sample_weight: expected one weight a sample, shape ({m},), got {array.shape}"
-            )
-        array = _ready("sample_weight", array, self.dtype)
-        if array.min() < 0:
-            at = array.argmin()
-            raise ValueError(f"sample_weight: expected values >= 0, got {array[at]} at row {at}")
-        return array
-
-    def _inputs(self, X: Any, room: np.ndarray | None = None) -> np.ndarray:
-        array = _numbers("X", X)
-        features = "features" if self.n_inputs is None else self.n_inputs
-        expected = f"X: expected shape (samples, {features})"
-        if array.ndim != 2:
-            raise ValueError(f"{expected}, got {array.shape}{SHAPED.get(min(array.ndim, 3), '')}")
-        if len(array) == 0:
-            raise ValueError(f"{expected} with at least one sample, got {array.shape}")
-        if array.shape[1] == 0 or self.n_inputs not in (None, array.shape[1]):
-            raise ValueError(f"{expected}, got {array.shape}")
-        return _ready("X", array, self.dtype, room)
-
-    def targets(self, y: Any, m: int) -> np.ndarray:
-        """The y of m samples, checked and converted."""
-        array = _numbers("y", y, NUMBERED if self.loss.is_classification else "")
-        if array.ndim and len(array) != m:
-            raise ValueError(f"y: expected as many targets as X has samples, {m}, got {len(array)}")
-        if self.loss.targets == "labels":
-            return targets.labels(array, m, self.n_outputs)
-        array = _ready("y", self._columns(array, m), self.dtype)
-        if self.loss.targets == "probabilities":
-            targets.check_probabilities(array)
-        elif self.loss.targets == "distributions":
-            targets.check_distributions(array)
-        elif self.loss.targets == "counts":
-            targets.check_not_negative(array)
-        elif self.loss.targets == "signs":
-            return targets.signs(array)
-        return array
-
-    def _columns(self, array: np.ndarray, m: int) -> np.ndarray:
-        """Targets of shape (m, n); (m,) is accepted where n is 1."""
-        if self.n_outputs == 1 and array.shape == (m,):
-            return array.reshape(m, 1)
-        if array.shape == (m, self.n_outputs):
-            return array
-        hint = ""
-        if self.loss.targets == "distributions" and array.size == m:
-            hint = "; for integer labels use loss 'sparse_categorical_crossentropy'"
-        raise ValueError(f"y: expected shape ({m}, {self.n_outputs}), got {array.shape}{hint}")
-
-
-def _numbers(name: str, data: Any, hint: str = "") -> np.ndarray:
-    """Anything array-like as an array of real numbers."""
-    if hasattr(data, "filled") and np.ma.is_masked(data):
-        raise ValueError(f"{name}: expected numbers in all places, got masked ones")
-    try:
-        array = np.asarray(data)
-    except ValueError as error:
-        raise ValueError(f"{name}: expected a rectangular array of numbers: {error}") from None
-    if array.dtype.kind == "O" and array.ndim:
-        return _of_objects(name, array, hint)
-    if array.dtype.kind not in "fiub":
-        given = f"dtype {array.dtype}" if array.ndim else shown(data)
-        hint = "; its toarray() gives them" if hasattr(data, "toarray") else hint
-        raise TypeError(f"{name}: expected real numbers, got {given}{hint}")
-    return array
-
-
-def _of_objects(name: str, array: np.ndarray, hint: str) -> np.ndarray:
-    """Python's numbers, as those of a table whose columns are of several types, as float64."""
-    for at, value in np.ndenumerate(array):
-        if not isinstance(value, Real | np.bool_):
-            raise TypeError(
-                f"{name}: expected real numbers, got {shown(value)} at {place(at)}{hint}"
-            )
-    try:
-        return array.astype(np.float64)
-    except OverflowError:
-        raise ValueError(f"{name}: expected numbers within the range of float64") from None
-
-
-def _ready(
-    name: str, array: np.ndarray, dtype: np.dtype, room: np.ndarray | None = None
-) -> np.ndarray:
-    """C-contiguous, aligned, finite and of the dtype; the array itself if it is so already.
-
-    A copy in `room`, if that is given, which is so.
-    """
-    with np.errstate(over="ignore"):
-        if room is None:
-            ready = np.require(array, dtype, ["C_CONTIGUOUS", "ALIGNED"])
-        else:
-            room[...] = array
-            ready = room
-    flat = ready.reshape(-1)
-    for start in range(0, flat.size, CHUNK):  # so that the check takes no memory to speak of
-        finite = np.isfinite(flat[start : start + CHUNK])
-        if not finite.all():
-            at = np.unravel_index(start + finite.argmin(), ready.shape)
-            raise ValueError(f"{name}: {_not_finite(array[at], dtype)} at {place(at)}")
-    return ready
-
-
-def _not_finite(value: Any, dtype: np.dtype) -> str:
-    if np.isfinite(value):
-        return f"expected numbers within the range of {dtype}, got {value}"
-    return f"expected finite numbers, got {value}"

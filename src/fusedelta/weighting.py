@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fusedelta import validation
-from fusedelta.validation import Prepare
+from fusedelta.arrays import Prepare
 
 __all__ = ["combine", "of_classes"]
 
