@@ -2,8 +2,6 @@
 
 import copy
 import gc
-import pickle
-import sys
 import threading
 
 import numpy as np
@@ -389,58 +387,3 @@ def test_a_view_outlives_its_network(sequential):
     del net
     gc.collect()
     np.testing.assert_array_equal(weight, expected)
-
-
-# ---------------------------------------------------------------------------------------- copies
-
-
-@pytest.mark.parametrize(
-    "duplicate",
-    [copy.deepcopy, copy.copy, lambda net: pickle.loads(pickle.dumps(net))],
-    ids=["deepcopy", "copy", "pickle"],
-)
-def test_copies_go_on_alike_and_apart(sequential, duplicate):
-    net = classifier(sequential, dtype="float64", n_threads=2)
-    net.fit(X, LABELS, batch_size=5, verbose=0)
-    net.metadata = {"classes": ["a", "b"]}
-    start = net.get_weights()
-    twin = duplicate(net)
-    assert type(twin) is sequential
-    assert repr(twin) == repr(net)
-    assert twin.metadata == net.metadata
-    assert twin.params.__array_interface__["data"][0] % 64 == 0
-    history = twin.fit(X, LABELS, epochs=3, batch_size=5, verbose=0)
-    for weight, expected in zip(net.weights, start, strict=True):
-        np.testing.assert_array_equal(weight, expected)
-    again = net.fit(X, LABELS, epochs=3, batch_size=5, verbose=0)
-    np.testing.assert_array_equal(again.loss, history.loss)
-    assert_same_weights(net, twin)
-
-
-def test_copies_of_a_network_without_inputs(sequential):
-    net = classifier(sequential, input_shape=None)
-    twin = pickle.loads(pickle.dumps(net))
-    for each in (net, twin):
-        each.fit(X, LABELS, epochs=2, batch_size=5, verbose=0)
-    assert_same_weights(net, twin)
-
-
-def test_like_changes_dtype_or_class(sequential):
-    net = classifier(sequential, n_threads=2)
-    net.fit(X, LABELS, batch_size=5, verbose=0)
-    twin = fd.reference.Sequential.like(net, dtype="float64")
-    assert type(twin) is fd.reference.Sequential
-    assert twin.dtype == np.float64
-    assert (twin.seed, twin.n_threads, twin.optimizer) == (5, 2, fd.SGD(0.1))
-    assert twin.shuffle_state == net.shuffle_state
-    assert_same_weights(net, twin)
-
-
-def test_networks_are_freed(sequential):
-    net = classifier(sequential)
-    net.fit(X, LABELS, verbose=0)
-    params = net.params
-    held = sys.getrefcount(params)
-    del net
-    gc.collect()
-    assert sys.getrefcount(params) < held

@@ -30,5 +30,5 @@ cdef class Net:
     cdef bint of_dtype(self, object array, int ndim)
     cdef tuple pair(self, object X, object y)
     cdef object output_array(self, object out, object X, int ndim, np.npy_intp *shape)
-    cdef int acquire(self) except -1
-    cdef void release(self) noexcept
+    cpdef int acquire(self) except -1
+    cpdef void release(self) noexcept

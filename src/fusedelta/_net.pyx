@@ -413,13 +413,14 @@ cdef class Net:
 
     # ---- one user at a time -------------------------------------------------------------------------------------
 
-    cdef int acquire(self) except -1:
-        """Take the workspace. Waits for another thread's prediction; a network in training is an error."""
+    cpdef int acquire(self) except -1:
+        """Take the network. Waits for another thread's prediction; a network in training is an error."""
         while not busy_take(&self.busy):
             if self.training:
                 raise RuntimeError("this network is training in another thread: wait for it, or train a copy")
             sleep(WAIT)
         return 0
 
-    cdef void release(self) noexcept:
+    cpdef void release(self) noexcept:
+        """Let others have it."""
         busy_release(&self.busy)

@@ -12,6 +12,7 @@ from weakref import WeakSet
 import numpy as np
 
 from fusedelta import (
+    copies,
     losses,
     optimizers,
     parameters,
@@ -21,6 +22,7 @@ from fusedelta import (
     validation,
     weighting,
 )
+from fusedelta._spelling import Spelled
 from fusedelta.arrays import Prepare, check_weights
 from fusedelta.divergence import Guard
 from fusedelta.engine import NOT_BUILT, Engine, Unbuilt
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["Assembly"]
 
 
-class Assembly:
+class Assembly(Spelled):
     """Base of `fusedelta.Sequential`, whose docstring says what the parameters are."""
 
     _engine_type: ClassVar[type[Engine]]
@@ -153,7 +155,7 @@ class Assembly:
     def shuffle_state(self, state: dict[str, Any]) -> None:
         try:
             self._rng_shuffle.bit_generator.state = state
-        except (TypeError, ValueError, KeyError) as error:
+        except (TypeError, ValueError, KeyError, OverflowError) as error:
             raise ValueError(
                 f"shuffle_state: expected a state of this kind of generator, got "
                 f"{validation.shown(state)}: {error}"
@@ -341,6 +343,8 @@ class Assembly:
         ------
         TypeError, ValueError
             If it is no network, or has not been built yet.
+        RuntimeError
+            If another thread is training it.
         """
         if not isinstance(net, Assembly):
             raise TypeError(f"net: expected a Sequential, got {validation.shown(net)}")
@@ -353,10 +357,7 @@ class Assembly:
             seed=net.seed,
             n_threads=net.n_threads,
         )
-        copy.set_weights(net.weights)
-        copy.optimizer_state = net.optimizer_state
-        copy.shuffle_state = net.shuffle_state
-        copy.dropout_state = net.dropout_state
+        copies.give_states(net, copy)
         return copy
 
     def __copy__(self) -> Self:
@@ -364,26 +365,10 @@ class Assembly:
         return deepcopy(self)
 
     def __getstate__(self) -> dict[str, Any]:
-        state = {
-            name: value
-            for name, value in self.__dict__.items()
-            if name not in ("_engine", "_guard", "_prepare", "_fitting")
-        }
-        return {
-            **state,
-            "optimizer_state": self.optimizer_state,
-            "dropout_state": self.dropout_state,
-        }
+        return copies.state_of(self)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        optimizer_state = state.pop("optimizer_state")
-        dropout_state = state.pop("dropout_state")
-        self.__dict__.update(state)
-        self._detach()
-        if state["_rows"]:
-            self._attach(state["_rows"], state["_params"], state["_state"])
-            self.optimizer_state = optimizer_state
-            self.dropout_state = dropout_state
+        copies.restore(self, state)
 
     # ------------------------------------------------------------------------------ the engine
 
@@ -418,6 +403,7 @@ class Assembly:
 
     def _attach(self, rows: tuple[Row, ...], params: np.ndarray, state: np.ndarray) -> None:
         """Make the engine, with a copy of the parameters in a block of its own."""
+        dropout_step = self._engine.dropout_step
         self._rows = rows
         self._params = parameters.allocate(rows, self._dtype)
         self._params[:] = params
@@ -433,7 +419,7 @@ class Assembly:
             self._prepare,
             threads.resolve(self._n_threads),
         )
-        self._engine.dropout_key = self._dropout_key
+        self._engine.dropout_key, self._engine.dropout_step = self._dropout_key, dropout_step
         self._guard = Guard(self._engine, self._params, self._state, self._rng_shuffle)
         self.alive.add(self)
         profiling.attached(self)

@@ -116,6 +116,18 @@ class Engine(Protocol):
     def reset_optimizer(self) -> None:
         """Forget the optimiser's state."""
 
+    def acquire(self) -> Any:
+        """Keep other threads from changing anything until `release`.
+
+        Raises
+        ------
+        RuntimeError
+            If one is training.
+        """
+
+    def release(self) -> None:
+        """Let them."""
+
     def start_profile(self) -> None:
         """Time every pass from now on."""
 
@@ -146,6 +158,12 @@ class Unbuilt:
         """Build the network with as many inputs as X has features, and take the step."""
         engine, ready = self._build(X, y, sample_weight)
         return engine.step(*ready)
+
+    def acquire(self) -> None:
+        """Nothing: there is nothing to train."""
+
+    def release(self) -> None:
+        """Nothing."""
 
     def retune(self, optimizer: Optimizer) -> None:
         """Nothing: the network's engine will be made with it."""

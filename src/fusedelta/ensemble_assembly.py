@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 import numpy as np
 
 from fusedelta import members, optimizers, progress, validation
+from fusedelta._spelling import Spelled
 from fusedelta.diagnostics import Summary, summarize
 from fusedelta.history import EnsembleHistory
 from fusedelta.network import Sequential
@@ -27,7 +28,7 @@ __all__ = ["EnsembleAssembly"]
 T = TypeVar("T")
 
 
-class EnsembleAssembly:
+class EnsembleAssembly(Spelled):
     """Base of `fusedelta.Ensemble`, whose docstring says what the parameters are."""
 
     _member_type: ClassVar[type[Sequential]] = Sequential

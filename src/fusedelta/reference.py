@@ -207,6 +207,12 @@ class Net:
         reference_updates.reset(self._optimizer, self.moments, self._rows)
         self.steps = self.accumulated = 0
 
+    def acquire(self) -> None:
+        """Nothing: the twin knows one thread."""
+
+    def release(self) -> None:
+        """Nothing."""
+
     def retune(self, optimizer: Optimizer) -> None:
         """Go on with the numbers of an optimiser of the same kind; what it keeps stays."""
         self._optimizer = optimizer

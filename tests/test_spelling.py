@@ -1,0 +1,47 @@
+"""Attributes set by a name that is nearly right."""
+
+import pytest
+
+import fusedelta as fd
+
+
+def build(sequential):
+    return sequential([fd.Dense(2)], "mse")
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("learning_rat", "learning_rate"),
+        ("learningrate", "learning_rate"),
+        ("stop_trainig", "stop_training"),
+        ("stoptraining", "stop_training"),
+        ("stopTraining", "stop_training"),
+        ("optimiser_state", "optimizer_state"),
+        ("meta_data", "metadata"),
+        ("n_thread", "n_threads"),
+    ],
+)
+def test_nearly_right_names_are_refused(sequential, name, meant):
+    message = f"Sequential has no attribute '{name}': did you mean '{meant}'?"
+    with pytest.raises(AttributeError, match=message):
+        setattr(build(sequential), name, 0.1)
+
+
+def test_ensembles_refuse_them_too(cls):
+    message = "Ensemble has no attribute 'meta_data': did you mean 'metadata'"
+    with pytest.raises(AttributeError, match=message):
+        cls([fd.Dense(2)], 3, "mse").meta_data = {}
+
+
+def test_attributes_of_ones_own_are_free(sequential):
+    net = build(sequential)
+    net.name, net._learning_rat = "actor", 1
+    assert (net.name, net._learning_rat) == ("actor", 1)
+
+    class Actor(sequential):
+        lr = None
+
+    actor = build(Actor)
+    actor.lr = 0.1
+    assert actor.lr == 0.1
