@@ -2,7 +2,9 @@
 
 import copy
 import gc
+import os
 import pickle
+import signal
 import sys
 import threading
 import time
@@ -109,3 +111,54 @@ def test_a_network_in_training_is_not_copied(duplicate):
     finally:
         net._engine.interrupted = True
         thread.join()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on Windows")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+@pytest.mark.parametrize("use", ["predict", "fit"])
+def test_the_child_of_a_fork_has_a_network_that_another_thread_was_using(use):
+    net = fd.Sequential([fd.Dense(256, "tanh"), fd.Dense(256)], "mse", input_shape=(3,), seed=0)
+    inputs, stop = np.ones((4000, 3), np.float32), []
+
+    def go_on():
+        while not stop:
+            if use == "fit":
+                net.fit(inputs, np.zeros((4000, 256)), batch_size=50, verbose=0)
+            net.predict(inputs)
+
+    thread = threading.Thread(target=go_on)
+    thread.start()
+    try:
+        for _ in range(10):
+            time.sleep(0.01)
+            child = os.fork()
+            if not child:
+                signal.alarm(20)  # ends a child that would wait for ever
+                wrong = True
+                try:
+                    net.fit(X, np.zeros((23, 256)), verbose=0)
+                    wrong = bool(np.isnan(net.predict(X)).any())
+                finally:
+                    os._exit(wrong)
+            assert os.waitpid(child, 0)[1] == 0
+    finally:
+        stop.append(True)
+        thread.join()
+
+
+def test_threads_that_use_a_new_network_at_once_build_it_once(rng):
+    X, y = rng.normal(size=(50, 5)), np.zeros((50, 3))
+    for _ in range(20):
+        net = fd.Sequential([fd.Dense(30, "tanh"), fd.Dense(3)], "mse", fd.Adam())
+        start = threading.Barrier(4)
+
+        def step(net=net, start=start):
+            start.wait()
+            net.train_step(X, y)
+
+        threads = [threading.Thread(target=step) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert net.optimizer_state["steps"] == 4

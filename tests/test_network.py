@@ -387,3 +387,23 @@ def test_a_view_outlives_its_network(sequential):
     del net
     gc.collect()
     np.testing.assert_array_equal(weight, expected)
+
+
+@pytest.mark.parametrize("clip", [{"global_clipnorm": 0.1}, {"clipnorm": 0.1}, {}])
+def test_what_is_written_to_the_padding_counts_for_nothing(sequential, clip):
+    def build():
+        layers = [fd.Dense(3, "tanh", kernel_regularizer=fd.L2(0.01)), fd.Dense(1)]
+        return sequential(layers, "mse", fd.SGD(0.1, **clip), input_shape=(3,), seed=0)
+
+    for use in (
+        lambda net: net.train_step(X, X[:, 0]),
+        lambda net: net.fit(X, X[:, 0], 2, 5, verbose=0).loss.tolist(),
+        lambda net: net.evaluate(X, X[:, 0]),
+        lambda net: [g.tolist() for g in net.gradients(X, X[:, 0])[1]],
+    ):
+        for rubbish in (100.0, np.nan):
+            net, other = build(), build()
+            other.params[:] = rubbish
+            other.set_weights(net.get_weights())
+            assert use(other) == use(net)
+            assert_same_weights(net, other)

@@ -405,3 +405,34 @@ def test_state_that_does_not_fit_is_refused(sequential, changes, message):
     with pytest.raises((TypeError, ValueError), match=message):
         net.optimizer_state = other
     assert repr(net.optimizer_state) == repr(state)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "moment"),
+    [
+        (fd.Adam(), "v"),
+        (fd.Adam(amsgrad=True), "u"),
+        (fd.Adamax(), "u"),
+        (fd.RMSprop(), "v"),
+        (fd.Adagrad(), "v"),
+        (fd.Adadelta(), "d"),
+    ],
+)
+def test_sums_of_squares_are_not_negative(sequential, optimizer, moment):
+    net = sequential([fd.Dense(2)], "mse", optimizer, input_shape=(3,), seed=0)
+    net.train_step(np.ones((4, 3)), np.ones((4, 2)))
+    state = net.optimizer_state
+    before = repr(state)
+    state[moment][1][0] = -0.5
+    message = rf"optimizer_state\['{moment}'\]: expected values >= 0, got -0.5"
+    with pytest.raises(ValueError, match=message):
+        net.optimizer_state = state
+    assert repr(net.optimizer_state) == before
+
+
+def test_any_number_of_steps_is_taken_at_once(sequential):
+    net = sequential([fd.Dense(1)], "mse", fd.Adam(beta_2=1 - 1e-15), input_shape=(2,), seed=0)
+    net.optimizer_state = {**net.optimizer_state, "steps": 2**61}
+    net.train_step([[1, 2]], [[0]])
+    assert net.optimizer_state["steps"] == 2**61 + 1
+    assert np.isfinite(net.params).all()

@@ -222,10 +222,15 @@ def test_weights_that_overflow_in_the_last_step_are_noticed(sequential):
 
 
 def test_hidden_infinities_are_found_in_the_epoch_that_made_them(sequential):
-    """A weight may be infinite while the loss stays finite, behind an input that is zero."""
+    """A bias may be infinite while the loss stays finite: the unit is off."""
     inputs = np.zeros((4, 2))
     inputs[:, 0] = 1
-    net, other = (runaway(sequential, fd.SGD(1e-3), input_shape=(2,)) for _ in range(2))
+
+    def build():
+        layers = [fd.Dense(4, "relu"), fd.Dense(1)]
+        return sequential(layers, "mse", fd.SGD(1e-3), input_shape=(2,), seed=5)
+
+    net, other = build(), build()
     engine, calls = net._engine, []
 
     class Sabotaged:
@@ -242,11 +247,11 @@ def test_hidden_infinities_are_found_in_the_epoch_that_made_them(sequential):
             for i in range(len(results)):
                 engine.train(X, y, batch_size, None, results[i : i + 1])
                 if results[i, 0] == limit:
-                    net.params[-1] = np.inf
+                    net.weights[1][0] = -np.inf
             self.trained = len(results)
 
     limit = other.fit(inputs, inputs[:, 0], 11, verbose=0).loss[-1]
-    other = runaway(sequential, fd.SGD(1e-3), input_shape=(2,))
+    other = build()
     other.fit(inputs, inputs[:, 0], 10, verbose=0)
     net._engine = Sabotaged()
     with pytest.warns(fd.DivergenceWarning, match="a weight in epoch 11 was nan or infinite"):

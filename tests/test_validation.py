@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import fusedelta as fd
+from fusedelta import sources
 
 X = np.arange(12.0).reshape(4, 3)
 Y = {
@@ -372,6 +373,16 @@ def test_out_must_not_overlap_the_inputs(sequential):
     with pytest.raises(ValueError, match=message):
         net.predict_one(inputs[0], out=inputs[0])
     np.testing.assert_array_equal(inputs, X)
+
+
+def test_out_must_not_overlap_inputs_on_disk(sequential, tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "CHUNK_BYTES", 64)
+    table = np.lib.format.open_memmap(tmp_path / "X.npy", "w+", np.float32, (60, 1))
+    table[:] = 1
+    net = sequential([fd.Dense(1)], "mean_squared_error", input_shape=(1,))
+    with pytest.raises(ValueError, match="out: expected memory of its own"):
+        net.predict(table[:40], out=np.asarray(table)[20:])
+    assert (table == 1).all()
 
 
 # ---------------------------------------------------------------------------------------- weights

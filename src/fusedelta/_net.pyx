@@ -83,6 +83,7 @@ cdef class Net:
             return 0.0
         self.acquire()
         try:
+            self.program.clear_padding()
             self.optimizer.tensors.penalties(self.program.net.cpu, 0, 1)
             return self.optimizer.tensors.total()
         finally:
@@ -417,9 +418,16 @@ cdef class Net:
         """Take the network. Waits for another thread's prediction; a network in training is an error."""
         while not busy_take(&self.busy):
             if self.training:
-                raise RuntimeError("this network is training in another thread: wait for it, or train a copy")
+                raise RuntimeError(
+                    "this network is training in another thread, or its own loss or learning rate calls it: "
+                    "wait for it, or use a copy")
             sleep(WAIT)
         return 0
+
+    def forked(self):
+        """In the child of a fork: the threads that had the network are not here to give it back."""
+        self.training = False
+        self.release()
 
     cpdef void release(self) noexcept:
         """Let others have it."""

@@ -35,7 +35,8 @@ from fusedelta.schedules import Schedule
 np.import_array()
 
 cdef enum:
-    STEPS_AHEAD = 256  # for which a schedule's rates are worked out, where less is wanted
+    COUNTED = 10000000  # steps whose powers of the betas are multiplied up as they were, to the last bit
+    STEPS_AHEAD = 256   # for which a schedule's rates are worked out, where less is wanted
 cdef double NEGLIGIBLE = 1e-20  # beside 1; powers below are zero, so that they never become denormal, which is slow
 
 
@@ -170,8 +171,10 @@ cdef class Optimizer:
     def steps(self, int64_t steps):
         cdef rule_t *rule = &self.rule
         rule.steps, rule.power_1, rule.power_2 = 0, 1, 1
-        while rule.steps < steps and (rule.power_1 > 0 or rule.power_2 > 0):
+        while rule.steps < min(steps, COUNTED) and (rule.power_1 > 0 or rule.power_2 > 0):
             count_step(rule)
+        rule.power_1 *= pow(rule.moments.beta_1, <double> (steps - rule.steps))
+        rule.power_2 *= pow(rule.moments.beta_2, <double> (steps - rule.steps))
         rule.steps = steps
 
     @property

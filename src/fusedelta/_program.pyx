@@ -21,7 +21,7 @@ cimport numpy as np
 
 from fusedelta._c cimport (
     ELU, EXPONENTIAL, GELU, GELU_TANH, HARD_SIGMOID, HARD_TANH, LEAKY_RELU, LINEAR, MISH, RELU, SELU,
-    SIGMOID, SILU, SOFTMAX, SOFTPLUS, TANH, coming_t, row_t, score_t, share_t, stage_t,
+    SIGMOID, SILU, SOFTMAX, SOFTPLUS, TANH, TRAINING, coming_t, row_t, score_t, share_t, stage_t,
     team_active, team_barrier, team_expect, team_free, team_new, team_part, team_run, team_took, ticks,
 )
 from fusedelta._cpu cimport current_kernels
@@ -145,6 +145,8 @@ cdef class Program(Workspace):
     cdef void begin(self, stage_t stage, bint logits) noexcept nogil:
         """What the walks to come are for, and whether the last row gives logits, or the activated output."""
         self.net.stage = stage
+        if stage == TRAINING:
+            self.clear_padding()
         self.net.rows[self.net.n_rows - 1].act.kind = LINEAR if logits else self.output.kind
         if self.sloped and not self.narrow:
             self.want_slopes(True)

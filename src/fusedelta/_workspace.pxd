@@ -34,6 +34,7 @@ cdef class Workspace:
     cdef char *weights           # (capacity)
 
     cdef int reserve(self, ptrdiff_t m, bint gathers, int threads) except -1
+    cdef void clear_padding(self) noexcept nogil
     cdef ptrdiff_t lay_out(self, char *memory, ptrdiff_t m, bint gathers) noexcept
     cdef ptrdiff_t statistics_bytes(self, ptrdiff_t i, ptrdiff_t m) noexcept
     cdef ptrdiff_t lay_out_narrow(self, char *memory, ptrdiff_t m) noexcept

@@ -7,6 +7,7 @@ targets and a panel of scratch a thread: allocated when a batch outgrows it, nev
 from libc.stddef cimport ptrdiff_t
 from libc.stdint cimport int32_t, int64_t, uintptr_t
 from libc.stdlib cimport calloc, free
+from libc.string cimport memset
 
 from fusedelta._c cimport BLOCK_BYTES, SOFTPLUS, row_t
 
@@ -34,6 +35,15 @@ cdef class Workspace:
         if self.narrow:
             self.fill_ones()
         return 0
+
+    cdef void clear_padding(self) noexcept nogil:
+        """Whatever users have written there, who see the flat block: it would count in penalties and norms."""
+        cdef ptrdiff_t i, r
+        cdef const row_t *row
+        for i in range(self.net.n_rows):
+            row = &self.net.rows[i]
+            for r in range(row.height if row.n < row.ld else 0):
+                memset(<char *> row.W + (r * row.ld + row.n) * self.itemsize, 0, (row.ld - row.n) * self.itemsize)
 
     cdef ptrdiff_t lay_out(self, char *memory, ptrdiff_t m, bint gathers) noexcept:
         """Place every matrix from `memory` on; returns the bytes they take."""

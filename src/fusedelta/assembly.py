@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Sequence
 from copy import deepcopy
@@ -31,6 +32,7 @@ from fusedelta.layers import Layer
 from fusedelta.optimizers import Optimizer
 from fusedelta.profiling import Profile
 from fusedelta.rows import Row, check_layers, compile_rows
+from fusedelta.rules import NEVER_NEGATIVE
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike
@@ -199,7 +201,10 @@ class Assembly(Spelled):
 
     @property
     def params(self) -> np.ndarray:
-        """The flat block of all parameters, live; rows of W are padded with zeros."""
+        """The flat block of all parameters, live.
+
+        Rows are padded; what is written to the padding is zero again when training goes on.
+        """
         self._check_built()
         return self._params
 
@@ -259,13 +264,13 @@ class Assembly(Spelled):
         TypeError, ValueError
             If number, shapes or values are wrong, or the network has not been built yet.
         """
-        views = self.weights
-        ready = check_weights(weights, [view.shape for view in views], self._dtype)
+        self._check_built()
+        ready = check_weights(weights, parameters.shapes(self._rows), self._dtype)
         names = parameters.names(self._rows, "{name}", with_state=True)
         for i, (name, weight) in enumerate(zip(names, ready, strict=True)):
             if name == "moving_variance" and (weight < 0).any():
                 raise ValueError(f"weights[{i}]: expected variances >= 0, got {weight.min()}")
-        for view, weight in zip(views, ready, strict=True):
+        for view, weight in zip(self.weights, ready, strict=True):
             view[...] = weight
 
     @property
@@ -309,6 +314,8 @@ class Assembly(Spelled):
             shapes = [view.shape for view in views]
             shown = f"optimizer_state[{name!r}]"
             pieces = check_weights(state[name], shapes, self._dtype, shown)
+            if name in NEVER_NEGATIVE and (least := min(piece.min() for piece in pieces)) < 0:
+                raise ValueError(f"{shown}: expected values >= 0, got {least}")
             ready += zip(views, pieces, strict=True)
         for view, values in ready:
             view[...] = values
@@ -317,10 +324,8 @@ class Assembly(Spelled):
 
     @property
     def _optimizer_counts(self) -> dict[str, int]:
-        counts = {"steps": self._engine.steps}
-        if "gradient" in self._engine.moments:
-            counts["accumulated"] = self._engine.accumulated
-        return counts
+        counted = ("steps", *["accumulated"] * ("gradient" in self._engine.moments))
+        return {name: getattr(self._engine, name) for name in counted}
 
     # ----------------------------------------------------------------------- copies and pickles
 
@@ -374,7 +379,7 @@ class Assembly(Spelled):
 
     def _detach(self) -> None:
         """Be without an engine, as long as the number of inputs is not known."""
-        self._fitting = threading.Lock()
+        self._fitting, self._building = threading.Lock(), threading.Lock()
         self._rows: tuple[Row, ...] = ()
         self._params: Any = None
         self._state: Any = None
@@ -385,12 +390,16 @@ class Assembly(Spelled):
         """Engine and ready arrays; a network without inputs gets as many as X has features."""
         X, y = self._prepare.pair(X, y)
         weights = weighting.combine(self._prepare, y, sample_weight)
-        if not self._rows:
-            self._build(X.shape[1])
+        self._build(X.shape[1])
         return self._engine, (X, y, weights)
 
     def _build(self, n_inputs: int) -> None:
-        """Draw starting weights for that many inputs, and make the engine."""
+        """Draw starting weights for that many inputs, and make the engine, unless there is one."""
+        with self._building:
+            if not self._rows:
+                self._draw(n_inputs)
+
+    def _draw(self, n_inputs: int) -> None:
         rows = tuple(compile_rows(self._layers, n_inputs, self._dtype))
         params = parameters.allocate(rows, self._dtype)
         state = parameters.allocate_state(rows, self._dtype)
@@ -403,14 +412,12 @@ class Assembly(Spelled):
 
     def _attach(self, rows: tuple[Row, ...], params: np.ndarray, state: np.ndarray) -> None:
         """Make the engine, with a copy of the parameters in a block of its own."""
-        dropout_step = self._engine.dropout_step
-        self._rows = rows
         self._params = parameters.allocate(rows, self._dtype)
         self._params[:] = params
         self._state = parameters.allocate_state(rows, self._dtype)
         self._state[:] = state
         self._prepare = self._preparation(rows[0].n_inputs)
-        self._engine = self._engine_type(
+        engine = self._engine_type(
             list(rows),
             self._loss,
             self._optimizer,
@@ -419,8 +426,9 @@ class Assembly(Spelled):
             self._prepare,
             threads.resolve(self._n_threads),
         )
-        self._engine.dropout_key, self._engine.dropout_step = self._dropout_key, dropout_step
-        self._guard = Guard(self._engine, self._params, self._state, self._rng_shuffle)
+        engine.dropout_key, engine.dropout_step = self._dropout_key, self._engine.dropout_step
+        self._guard = Guard(engine, self._params, self._state, self._rng_shuffle)
+        self._engine, self._rows = engine, rows  # last: other threads go by them
         self.alive.add(self)
         profiling.attached(self)
 
@@ -432,4 +440,6 @@ class Assembly(Spelled):
             raise ValueError(NOT_BUILT)
 
 
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: copies.forked(Assembly.alive))
 Assembly.__init__.__qualname__ = "Sequential.__init__"  # what errors about its arguments name

@@ -1,16 +1,18 @@
-"""What a network consists of, for copies and pickles of it."""
+"""What a network consists of, for copies, pickles and forks."""
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fusedelta.assembly import Assembly
 
-__all__ = ["give_states", "restore", "state_of"]
+__all__ = ["forked", "give_states", "restore", "state_of"]
 
 #: What is made anew for each network.
-OWN = ("_engine", "_guard", "_prepare", "_fitting")
+OWN = ("_engine", "_guard", "_prepare", "_fitting", "_building")
 
 
 def state_of(net: Assembly) -> dict[str, Any]:
@@ -60,3 +62,10 @@ def give_states(net: Assembly, copy: Assembly) -> None:
         copy.dropout_state = net.dropout_state
     finally:
         net._engine.release()
+
+
+def forked(nets: Iterable[Assembly]) -> None:
+    """In the child of a fork: what other threads had taken, nobody would give back."""
+    for net in nets:
+        net._fitting, net._building = threading.Lock(), threading.Lock()
+        net._engine.forked()

@@ -128,6 +128,9 @@ class Engine(Protocol):
     def release(self) -> None:
         """Let them."""
 
+    def forked(self) -> None:
+        """In the child of a fork, let the only thread there is have the network."""
+
     def start_profile(self) -> None:
         """Time every pass from now on."""
 

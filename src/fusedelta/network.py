@@ -166,8 +166,7 @@ class Sequential(Assembly):
         given = Given(X, y, *order, validation_data, sample_weight, class_weight, steps_per_epoch)
         with self._only_fit(), self._profiled(profile):
             data = open_data(self, given)
-            if not self._rows:
-                self._build(data.n_inputs)
+            self._build(data.n_inputs)
             history = train(self, data.source, epochs, data.measure, callbacks, verbose)
         if profile and verbose:
             progress.show(self.profile_)
@@ -175,7 +174,8 @@ class Sequential(Assembly):
 
     @contextmanager
     def _only_fit(self) -> Iterator[None]:
-        if not self._fitting.acquire(blocking=False):
+        fitting = self._fitting
+        if not fitting.acquire(blocking=False):
             raise RuntimeError(
                 "fit: this network is already being fitted in another thread, or by the fit whose "
                 "callback calls this one"
@@ -183,7 +183,7 @@ class Sequential(Assembly):
         try:
             yield
         finally:
-            self._fitting.release()
+            fitting.release()
 
     @contextmanager
     def _profiled(self, wanted: bool) -> Iterator[None]:

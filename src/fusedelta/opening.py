@@ -127,7 +127,7 @@ def predict_in_chunks(
     rows = max(1, sources.CHUNK_BYTES // (math.prod(X.shape[1:]) * prepare.dtype.itemsize))
     shape = (X.shape[0], prepare.n_outputs)
     out = np.empty(shape, prepare.dtype) if out is None else out
-    check_out(out, shape, prepare.dtype)
+    check_out(out, shape, prepare.dtype, X if isinstance(X, np.ndarray) else None)
     for first in range(0, shape[0], rows):
         chunk, _ = prepare(X[first : first + rows])
         engine.predict(chunk, out[first : first + rows])

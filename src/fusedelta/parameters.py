@@ -22,6 +22,7 @@ __all__ = [
     "all_views",
     "allocate",
     "allocate_state",
+    "clear_padding",
     "names",
     "shapes",
     "state_views",
@@ -134,6 +135,13 @@ def _cut(row: Row, at: int, parts: Sequence[Part], block: np.ndarray) -> list[np
         pieces.append(lines if len(part.shape) == 2 else lines[0])
         at = end
     return pieces
+
+
+def clear_padding(rows: Sequence[Row], block: np.ndarray) -> None:
+    """Zero what lies beyond the last column of each line."""
+    for row in rows:
+        lines = block[row.offset : row.end].reshape(row.height, row.stride)
+        lines[:, row.n_outputs :] = 0
 
 
 def names(rows: Sequence[Row], pattern: str, *, with_state: bool = False) -> list[str]:

@@ -103,6 +103,7 @@ class Net:
     @property
     def penalty(self) -> float:
         """The sum of the penalties on the weights as they are."""
+        parameters.clear_padding(self._rows, self._params)
         return reference_updates.penalty(self._penalized, self._params)
 
     @property
@@ -148,6 +149,7 @@ class Net:
             Of the samples, ready.
         """
         self.trained = 0
+        parameters.clear_padding(self._rows, self._params)
         with np.errstate(over="ignore", invalid="ignore"):  # the loss tells
             for epoch in range(len(results)):
                 order = None if orders is None else orders[epoch]
@@ -159,6 +161,7 @@ class Net:
     def step(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """One update with all of X as the batch; returns the loss before it."""
         X, y = self._prepare.pair(X, y)
+        parameters.clear_padding(self._rows, self._params)
         weights = None if sample_weight is None else self._prepare.weights(sample_weight, len(X))
         total, _ = self._train_batch(X, y, weights)
         return total / self._normalizer(len(X))
@@ -189,6 +192,7 @@ class Net:
         weights: np.ndarray | None = None,
     ) -> float:
         """Write the gradients into a flat block laid out as the parameters; returns the loss."""
+        parameters.clear_padding(self._rows, self._params)
         self._forward(X, training=True)
         if block is None:
             total, _ = self._loss_and_gradient(y, weights)
@@ -212,6 +216,8 @@ class Net:
 
     def release(self) -> None:
         """Nothing."""
+
+    forked = release
 
     def retune(self, optimizer: Optimizer) -> None:
         """Go on with the numbers of an optimiser of the same kind; what it keeps stays."""

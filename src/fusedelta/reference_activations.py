@@ -96,6 +96,7 @@ def gelu_tanh_backward(
     G: np.ndarray, Z: np.ndarray, Y: np.ndarray, slope: float = 0.0
 ) -> np.ndarray:
     """``G`` times ``P + Z P (1 - P) 2 dU/dZ`` with ``P = sigmoid(2 U)``."""
+    Z = np.clip(Z, -100, 100)  # from where on 1 - P is 0, or P
     W = _twice_u(Z)
     gradient = math.sqrt(8 / math.pi) * (1 + 3 * 0.044715 * Z * Z)
     return G * (sigmoid(W) + Z * sigmoid(W) * sigmoid(-W) * gradient)

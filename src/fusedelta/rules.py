@@ -10,7 +10,10 @@ from fusedelta._frozen import frozen
 from fusedelta.rates import Rate
 from fusedelta.validation import above_zero, not_negative, share
 
-__all__ = ["SGD", "Lion", "Optimizer"]
+__all__ = ["NEVER_NEGATIVE", "SGD", "Lion", "Optimizer"]
+
+#: Moments that are sums of squares, or the largest of some sizes.
+NEVER_NEGATIVE = ("v", "u", "d")
 
 #: What each parameter of an optimiser must be.
 CHECKS: dict[str, validation.Check] = {
