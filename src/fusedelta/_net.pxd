@@ -5,9 +5,10 @@ from libc.stdint cimport int64_t
 from fusedelta._optimizers cimport Optimizer
 from fusedelta._program cimport Program, data_set
 from fusedelta._screen cimport Screen
+from fusedelta._turns cimport Turns
 
 
-cdef class Net:
+cdef class Net(Turns):
     cdef Program program         # sample-major: predictions, and training where there is no other
     cdef Program narrow          # feature-major: training of nets with thin layers only, else None
     cdef Optimizer optimizer     # shared by the programs
@@ -15,9 +16,7 @@ cdef class Net:
     cdef ptrdiff_t itemsize
     cdef ptrdiff_t k, n
     cdef Screen screen           # of the user's arrays
-    cdef int busy                   # taken while a program runs
     cdef public bint interrupted    # set by another thread: what runs, and what is called, ends with KeyboardInterrupt
-    cdef readonly bint training
     cdef readonly int64_t trained    # steps of the last call of `train` with a finite loss, also if it was interrupted
     cdef object params, state, prepare
     cdef list recorders             # of the programs, while they are profiled
@@ -30,5 +29,3 @@ cdef class Net:
     cdef bint of_dtype(self, object array, int ndim)
     cdef tuple pair(self, object X, object y)
     cdef object output_array(self, object out, object X, int ndim, np.npy_intp *shape)
-    cpdef int acquire(self) except -1
-    cpdef void release(self) noexcept

@@ -6,14 +6,13 @@ from libc.stdint cimport int64_t, uint64_t
 
 cimport numpy as np
 
-from fusedelta._c cimport BLOCK_BYTES, NARROW, PREDICTING, TRAINING, busy_release, busy_take, score_t
+from fusedelta._c cimport BLOCK_BYTES, NARROW, PREDICTING, TRAINING, score_t
 from fusedelta._loops cimport PREDICT_ROWS, evaluate_all, predict_all, run_watched, unseen_t
 from fusedelta._optimizers cimport Optimizer
 from fusedelta._program cimport Program, accuracy, data_set, mean_loss
 from fusedelta._screen cimport Screen
+from fusedelta._turns cimport Turns
 from fusedelta._watch cimport Watch
-
-from time import sleep
 
 from fusedelta._profile import Recorder, seconds_per_call
 from fusedelta.arrays import check_out
@@ -24,7 +23,6 @@ cdef enum:
     PLANNED_STEPS = 262144               # learning rates that are worked out at a time
     NARROW_BATCH = 2                     # from this batch on the lanes are worth filling
 cdef double UNLOCKED_FLOPS = 2e5         # a call with less work keeps the GIL: dropping it costs about 50 ns
-cdef double WAIT = 5e-5                  # seconds between two looks whether another thread's prediction is done
 
 
 def is_thin(rows):
@@ -35,7 +33,7 @@ def is_thin(rows):
 
 
 @cython.final
-cdef class Net:
+cdef class Net(Turns):
     """The compiled engine of one network.
 
     Parameters
@@ -411,24 +409,3 @@ cdef class Net:
         if first < start + np.PyArray_NBYTES(X) and start < first + np.PyArray_NBYTES(out):
             raise ValueError("out: expected memory of its own, got an array that overlaps the inputs")
         return out
-
-    # ---- one user at a time -------------------------------------------------------------------------------------
-
-    cpdef int acquire(self) except -1:
-        """Take the network. Waits for another thread's prediction; a network in training is an error."""
-        while not busy_take(&self.busy):
-            if self.training:
-                raise RuntimeError(
-                    "this network is training in another thread, or its own loss or learning rate calls it: "
-                    "wait for it, or use a copy")
-            sleep(WAIT)
-        return 0
-
-    def forked(self):
-        """In the child of a fork: the threads that had the network are not here to give it back."""
-        self.training = False
-        self.release()
-
-    cpdef void release(self) noexcept:
-        """Let others have it."""
-        busy_release(&self.busy)

@@ -23,26 +23,25 @@ from fusedelta import (
     validation,
     weighting,
 )
-from fusedelta._spelling import Spelled
-from fusedelta.arrays import Prepare, check_weights
+from fusedelta.arrays import Prepare
 from fusedelta.divergence import Guard
-from fusedelta.engine import NOT_BUILT, Engine, Unbuilt
+from fusedelta.engine import Engine, Unbuilt
 from fusedelta.history import History
 from fusedelta.layers import Layer
 from fusedelta.optimizers import Optimizer
 from fusedelta.profiling import Profile
 from fusedelta.rows import Row, check_layers, compile_rows
-from fusedelta.rules import NEVER_NEGATIVE
+from fusedelta.states import States
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, DTypeLike
+    from numpy.typing import DTypeLike
 
     from fusedelta._screen import Screen
 
 __all__ = ["Assembly"]
 
 
-class Assembly(Spelled):
+class Assembly(States):
     """Base of `fusedelta.Sequential`, whose docstring says what the parameters are."""
 
     _engine_type: ClassVar[type[Engine]]
@@ -149,46 +148,9 @@ class Assembly(Spelled):
         return self._n_threads
 
     @property
-    def shuffle_state(self) -> dict[str, Any]:
-        """State of the generator that shuffles, as NumPy's ``bit_generator.state``; settable."""
-        return dict(self._rng_shuffle.bit_generator.state)
-
-    @shuffle_state.setter
-    def shuffle_state(self, state: dict[str, Any]) -> None:
-        try:
-            self._rng_shuffle.bit_generator.state = state
-        except (TypeError, ValueError, KeyError, OverflowError) as error:
-            raise ValueError(
-                f"shuffle_state: expected a state of this kind of generator, got "
-                f"{validation.shown(state)}: {error}"
-            ) from None
-
-    @property
     def history(self) -> History | None:
         """What the last `fit` returned or, where an exception ended it, would have; else None."""
         return self._history
-
-    @property
-    def dropout_state(self) -> dict[str, int]:
-        """What the masks of `Dropout` follow from, settable.
-
-        ``"key"`` is drawn from the seed, ``"step"`` counts the training steps of a network with
-        such a layer.
-        """
-        return {"key": self._dropout_key, "step": self._engine.dropout_step}
-
-    @dropout_state.setter
-    def dropout_state(self, state: dict[str, int]) -> None:
-        if not isinstance(state, dict) or set(state) != {"key", "step"}:
-            raise ValueError(
-                f"dropout_state: expected a dict with 'key', 'step', got {validation.shown(state)}"
-            )
-        key, step = (
-            validation.integer(f"dropout_state[{name!r}]", state[name], minimum=0, below=2**64)
-            for name in ("key", "step")
-        )
-        self._dropout_key = self._engine.dropout_key = key
-        self._engine.dropout_step = step
 
     def __repr__(self) -> str:
         return (
@@ -196,136 +158,6 @@ class Assembly(Spelled):
             f"optimizer={self._optimizer}, input_shape={self.input_shape}, "
             f"dtype={self._dtype.name!r}, seed={self._seed}, n_threads={self._n_threads})"
         )
-
-    # ------------------------------------------------------------------------------- parameters
-
-    @property
-    def params(self) -> np.ndarray:
-        """The flat block of all parameters, live.
-
-        Rows are padded; what is written to the padding is zero again when training goes on.
-        """
-        self._check_built()
-        return self._params
-
-    @property
-    def memory(self) -> dict[str, int]:
-        """Bytes that the network holds, by part; those of a batch grow with the largest so far.
-
-        ``"parameters"``; ``"optimizer"``, what it keeps from step to step; ``"gradient"``, none for
-        plain SGD and momentum; of a batch ``"inputs"`` (brought together where shuffled),
-        ``"targets"``, ``"activations"`` and ``"deltas"`` (two layers', or all where threads share
-        a step); ``"scratch"`` of the threads; ``"way_back"``, the copies that a diverging fit
-        returns to.
-        """
-        parts = {"parameters": self.params.nbytes, **self._engine.memory}
-        return {**parts, "way_back": self._guard.nbytes}
-
-    @property
-    def workspace_bytes(self) -> int:
-        """The sum of `memory` but for the parameters."""
-        memory = self.memory
-        return sum(memory.values()) - memory["parameters"]
-
-    @property
-    def weights(self) -> list[np.ndarray]:
-        """Live views ``[W0, b0, W1, b1, ...]``, layer by layer as in Keras; W is (inputs, outputs).
-
-        A normalisation has gamma and beta, one over batches its moving mean and variance too.
-        """
-        return parameters.all_views(self._rows, self.params, self._state)
-
-    @property
-    def trainable_weights(self) -> list[np.ndarray]:
-        """Those that the optimiser moves: live views into `params`."""
-        return parameters.views(self._rows, self.params)
-
-    @property
-    def non_trainable_weights(self) -> list[np.ndarray]:
-        """Those that it does not: moving means and variances."""
-        self._check_built()
-        return parameters.state_views(self._rows, self._state)
-
-    def get_weights(self) -> list[np.ndarray]:
-        """Copies of all `weights`, ``[W0, b0, W1, b1, ...]``."""
-        return [weight.copy() for weight in self.weights]
-
-    def set_weights(self, weights: Sequence[ArrayLike]) -> None:
-        """Set all parameters, or none if anything is wrong with one.
-
-        Parameters
-        ----------
-        weights : list of array_like
-            In the order and shapes of `get_weights`. W is (inputs, outputs): the transpose of
-            PyTorch's.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If number, shapes or values are wrong, or the network has not been built yet.
-        """
-        self._check_built()
-        ready = check_weights(weights, parameters.shapes(self._rows), self._dtype)
-        names = parameters.names(self._rows, "{name}", with_state=True)
-        for i, (name, weight) in enumerate(zip(names, ready, strict=True)):
-            if name == "moving_variance" and (weight < 0).any():
-                raise ValueError(f"weights[{i}]: expected variances >= 0, got {weight.min()}")
-        for view, weight in zip(self.weights, ready, strict=True):
-            view[...] = weight
-
-    @property
-    def optimizer_state(self) -> dict[str, Any]:
-        """Copies of what the optimiser keeps from step to step; settable.
-
-        ``"steps"`` is the number of steps that it has counted (plain `SGD` counts none). What
-        stands in its formulae for every weight, such as ``"velocity"`` of `SGD` with momentum or
-        ``"m"`` and ``"v"`` of `Adam`, are lists of arrays like `trainable_weights`. Where gradients
-        are accumulated, ``"gradient"`` is their sum, without penalties, over the update's number of
-        steps, and ``"accumulated"`` says how many are in it.
-        """
-        moments = {
-            name: [piece.copy() for piece in parameters.views(self._rows, block)]
-            for name, block in self._engine.moments.items()
-        }
-        return {**self._optimizer_counts, **moments}
-
-    @optimizer_state.setter
-    def optimizer_state(self, state: dict[str, Any]) -> None:
-        self._check_built()
-        names = [*self._optimizer_counts, *self._engine.moments]
-        if not isinstance(state, dict) or set(state) != set(names):
-            raise ValueError(
-                f"optimizer_state: expected a dict with {', '.join(map(repr, names))} for "
-                f"{self._optimizer}, got {validation.shown(state)}"
-            )
-        counts = {
-            name: validation.integer(f"optimizer_state[{name!r}]", state[name], minimum=0)
-            for name in self._optimizer_counts
-        }
-        due = self._optimizer.gradient_accumulation_steps or 1
-        if counts.get("accumulated", 0) >= due:
-            raise ValueError(
-                f"optimizer_state['accumulated']: expected less than the {due} steps that make an "
-                f"update, got {counts['accumulated']}"
-            )
-        ready: list[tuple[np.ndarray, np.ndarray]] = []
-        for name, block in self._engine.moments.items():
-            views = parameters.views(self._rows, block)
-            shapes = [view.shape for view in views]
-            shown = f"optimizer_state[{name!r}]"
-            pieces = check_weights(state[name], shapes, self._dtype, shown)
-            if name in NEVER_NEGATIVE and (least := min(piece.min() for piece in pieces)) < 0:
-                raise ValueError(f"{shown}: expected values >= 0, got {least}")
-            ready += zip(views, pieces, strict=True)
-        for view, values in ready:
-            view[...] = values
-        for name, count in counts.items():
-            setattr(self._engine, name, count)
-
-    @property
-    def _optimizer_counts(self) -> dict[str, int]:
-        counted = ("steps", *["accumulated"] * ("gradient" in self._engine.moments))
-        return {name: getattr(self._engine, name) for name in counted}
 
     # ----------------------------------------------------------------------- copies and pickles
 
@@ -434,10 +266,6 @@ class Assembly(Spelled):
 
     def _preparation(self, n_inputs: int | None) -> Prepare:
         return Prepare(n_inputs, self._n_outputs, self._dtype, self._loss, self._screen_type)
-
-    def _check_built(self) -> None:
-        if not self._rows:
-            raise ValueError(NOT_BUILT)
 
 
 if hasattr(os, "register_at_fork"):

@@ -23,15 +23,12 @@ def state_of(net: Assembly) -> dict[str, Any]:
     RuntimeError
         If another thread is training it.
     """
-    net._engine.acquire()
-    try:
+    with net._taken():
         state = {name: value for name, value in vars(net).items() if name not in OWN}
         if net._rows:
             state["_params"], state["_state"] = net._params.copy(), net._state.copy()
         state["optimizer_state"] = net.optimizer_state
         state["dropout_state"] = net.dropout_state
-    finally:
-        net._engine.release()
     return state
 
 
@@ -54,14 +51,11 @@ def give_states(net: Assembly, copy: Assembly) -> None:
     RuntimeError
         If another thread is training `net`.
     """
-    net._engine.acquire()
-    try:
+    with net._taken():
         copy.set_weights(net.weights)
         copy.optimizer_state = net.optimizer_state
         copy.shuffle_state = net.shuffle_state
         copy.dropout_state = net.dropout_state
-    finally:
-        net._engine.release()
 
 
 def forked(nets: Iterable[Assembly]) -> None:
