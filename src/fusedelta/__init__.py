@@ -79,6 +79,7 @@ _NAMES = {
     ],
     "sources": [],
     "threads": [],
+    "user_loss": [],
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names}
 

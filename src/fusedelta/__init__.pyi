@@ -19,6 +19,7 @@ from fusedelta import regularizers as regularizers
 from fusedelta import schedules as schedules
 from fusedelta import sources as sources
 from fusedelta import threads as threads
+from fusedelta import user_loss as user_loss
 from fusedelta._version import __version__ as __version__
 from fusedelta.activations import ELU as ELU
 from fusedelta.activations import GELU as GELU

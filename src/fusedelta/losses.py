@@ -44,20 +44,8 @@ logits, never from a clipped probability, so that they are exact where an output
 ``poisson`` is then ``exp(z) - y z``. Labels of hinges may also be 0 and 1, which count as -1 and 1,
 and the decision is whether the output is above 0.
 
-A loss of your own is a function ``loss(y_true, y_pred)`` of two arrays of shape (m, n) and the
-network's dtype. It returns a pair: the value, a number, which must be a mean over the m samples,
-and its gradient with respect to y_pred, shape (m, n). Both must be finite. It works with every
-output activation, which the engine derives itself, and is called once a step (by `evaluate` once
-per 256 samples), with the GIL; the rest of the step runs without it, on one thread. The arrays are
-the function's own to keep or change. If it raises, or returns anything else, the exception ends the
-call and the network has the weights of the last whole step. A network with such a loss can be
-pickled if the function can, but not saved, for files hold nothing that is executed. Weights of
-samples are the function's own matter.
-
->>> def cubed_error(y_true, y_pred):
-...     e = y_pred - y_true
-...     return (abs(e) ** 3).mean(), 3 * e * abs(e) / e.size
->>> net = fd.Sequential([fd.Dense(8, "tanh"), fd.Dense(1)], loss=cubed_error)
+A loss of your own is a function of targets and outputs that returns the value and its gradient:
+`fusedelta.user_loss`, which also has what reinforcement learning minimises.
 
 Weights of samples multiply each sample's part of the value and of the gradient, while what is
 divided by stays the number of samples m, as in Keras: weights that are twice as large make the loss

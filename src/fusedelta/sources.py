@@ -44,7 +44,8 @@ epoch is so many steps, and the next one goes on where it ended; what never ends
 >>> history = net().fit(endless, epochs=3, steps_per_epoch=20, verbose=0)
 
 An error in a chunk or a batch (a shape, nan) is raised before the weights move for it; those before
-it have moved them. `fusedelta.Sequential.partial_fit` is one pass over what there is at the moment.
+it have moved them. `partial_fit` is one pass over what there is at the moment. Where samples come one
+by one, `train_step` takes a hundredth of its time, but minds no loss that is nan.
 """
 
 from __future__ import annotations
@@ -86,7 +87,6 @@ CHUNK_BYTES = 32 * 2**20
 #: As they lie, fewer: the rows are still in the processor's cache when they are trained on. That
 #: makes small networks a third faster; with shuffling, few rows at a time would be mixed badly.
 NEAR_BYTES = 8 * 2**20
-
 #: With shuffling they are read from random places, so many bytes at each.
 BLOCK_BYTES = 2**20
 
@@ -379,8 +379,7 @@ class Batches:
         if first is END:
             raise ValueError("X: expected at least one batch (X, y), got none")
         self.n_inputs = self._ready(first, 0)[0].shape[1]
-        if prepare.n_inputs is None:
-            self._prepare = replace(prepare, n_inputs=self.n_inputs)
+        self._prepare = prepare if prepare.n_inputs else replace(prepare, n_inputs=self.n_inputs)
         self._items: Iterator[Any] | None = chain([first], items)
         self.steps = len(batches) if steps is None and isinstance(batches, Sized) else steps
         self.shortage: str | None = None

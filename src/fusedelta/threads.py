@@ -18,11 +18,12 @@ parts decides how large the next ones are. Samples, features and rows of weights
 sum, so that results are the same for any number of threads and any parts, to the last bit.
 
 **Threads of your own** may share a network. One at a time uses it, in the order in which they come:
-`predict`, `train_step`, `evaluate`, `gradients`, and what reads or sets whole states (`get_weights`,
-`set_weights`, `optimizer_state`, `save`, `copy`, `pickle`) wait until another thread's prediction or
-step is done. While a `fit` trains they raise RuntimeError, and so does a second `fit`: callbacks are
-the place for what is to be done meanwhile. `params` and `weights` are live and wait for nobody.
-Threads that predict side by side want a copy each. A process that is forked has networks of its own.
+`predict`, `train_step`, `evaluate`, `gradients`, and all that reads or sets whole states
+(`get_weights`, `set_weights`, `optimizer_state`, `save`, `copy`, `pickle`) wait until another
+thread's prediction or step is done. While a `fit` trains they raise RuntimeError, and so does a
+second `fit`: callbacks are the place for what is to be done meanwhile. `params` and `weights` are
+live and wait for nobody. Threads that predict side by side want a copy each. A process that is
+forked has networks of its own.
 
 >>> import fusedelta as fd
 >>> fd.threads.available() >= 1
