@@ -1,9 +1,12 @@
 """Files of networks: what comes back, and what is refused."""
 
+import itertools
 import json
 import os
 import sys
+import threading
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -168,6 +171,42 @@ def test_a_failed_save_leaves_the_old_file(path, monkeypatch):
         net.save(path)
     assert path.read_bytes() == old
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_threads_that_save_to_one_path_leave_a_whole_file(path):
+    """All are between opening and moving their files at the same time."""
+    nets = [build(fd.Sequential, seed=seed) for seed in range(4)]
+    write, read = saving._FORMATS[path.suffix]
+    together = threading.Barrier(len(nets), timeout=60)
+
+    def write_slowly(target, header, arrays):
+        together.wait()
+        target.write_bytes(b"half")
+        together.wait()
+        write(target, header, arrays)
+        together.wait()
+
+    with pytest.MonkeyPatch.context() as patched, ThreadPoolExecutor(len(nets)) as pool:
+        patched.setitem(saving._FORMATS, path.suffix, (write_slowly, read))
+        list(pool.map(lambda net: net.save(path), nets))
+    assert fd.load(path).seed in range(4)
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_what_a_crash_left_behind_is_neither_used_nor_removed(path, monkeypatch):
+    monkeypatch.setattr(saving, "_NUMBERS", itertools.count())
+    left = saving._new_beside(path)
+    monkeypatch.setattr(saving, "_NUMBERS", itertools.count())
+    build(fd.Sequential).save(path)
+    assert left.read_bytes() == b""
+    assert set(path.parent.iterdir()) == {left, path}
+
+
+def test_a_saved_file_has_the_permissions_of_any_new_file(path):
+    build(fd.Sequential).save(path)
+    other = path.with_name("other")
+    other.touch()
+    assert path.stat().st_mode == other.stat().st_mode
 
 
 # --------------------------------------------------------------------------------------- reading

@@ -12,11 +12,13 @@ never leaves half of one.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import os
+import threading
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from errno import ENOENT
 from importlib import import_module
 from pathlib import Path
@@ -347,12 +349,27 @@ def _file_format(path: str | os.PathLike[str]) -> tuple[Callable[..., None], Cal
 
 @contextmanager
 def _replacing(path: Path) -> Iterator[Path]:
-    """A name beside `path` to write to; moved to `path` at the end, removed after an error."""
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    """A file beside `path` to write to; moved to `path` at the end, removed after an error."""
+    temporary = None
     try:
+        temporary = _new_beside(path)
         yield temporary
         temporary.replace(path)
     except OSError as error:
         raise OSError(error.errno, error.strerror, os.fspath(path)) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def _new_beside(path: Path) -> Path:
+    """An empty file that is this call's alone, with the permissions that any new file has."""
+    while True:
+        mine = f"{os.getpid()}-{threading.get_ident()}-{next(_NUMBERS)}"
+        temporary = path.with_name(f".{path.stem[:32]}.{mine}.tmp{path.suffix}")
+        with suppress(FileExistsError):  # which a crash has left behind
+            temporary.touch(exist_ok=False)
+            return temporary
+
+
+_NUMBERS = itertools.count()
