@@ -140,6 +140,8 @@ def test_paths_that_are_none(tmp_path):
         ({"a": object()}, TypeError, "metadata: expected what JSON can hold: .*object"),
         ({"a": np.float32(1)}, TypeError, "metadata: expected what JSON can hold: .*float32"),
         ({"a": float("nan")}, ValueError, "metadata: expected what JSON can hold: .*not JSON"),
+        ({1: "a"}, TypeError, r"metadata: expected keys that are str, got 1 \(int\)"),
+        ({"a": [{None: 2}]}, TypeError, r"metadata: expected keys that are str, got None"),
     ],
 )
 def test_metadata_that_json_cannot_hold(path, metadata, error, message):
@@ -147,6 +149,80 @@ def test_metadata_that_json_cannot_hold(path, metadata, error, message):
     with pytest.raises(error, match=message):
         net.save(path, metadata)
     assert net.metadata == {}
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("metadata", "error", "message"),
+    [
+        ({"a": object()}, TypeError, "expected what JSON can hold: .*object"),
+        ({"a": float("nan")}, ValueError, "expected what JSON can hold: .*not JSON"),
+        ({1: "a"}, TypeError, r"expected keys that are str, got 1 \(int\)"),
+        ([1], TypeError, r"expected a dict, got \[1\] \(list\)"),
+    ],
+)
+def test_metadata_of_members_that_json_cannot_hold(path, metadata, error, message):
+    nets = fd.Ensemble([fd.Dense(1)], 3, "mean_squared_error", input_shape=(2,))
+    nets[2].metadata = metadata
+    with pytest.raises(error, match=rf"^members\[2\]\.metadata: {message}"):
+        nets.save(path)
+    assert not path.exists()
+
+
+def test_tuples_in_metadata_come_back_as_lists(path):
+    build(fd.Sequential).save(path, {"shape": (2, 3)})
+    assert fd.load(path).metadata == {"shape": [2, 3]}
+
+
+class OwnZeros(fd.Zeros):
+    """An initialiser that no file can hold."""
+
+
+class OwnDense(fd.Dense):
+    """A layer that no file can hold."""
+
+
+def squares(Y, T):
+    return ((Y - T) ** 2).sum(1), 2 * (Y - T)
+
+
+@pytest.mark.parametrize(
+    ("first", "settings", "error", "message"),
+    [
+        (
+            OwnDense(3),
+            {},
+            TypeError,
+            r"^layers\[0\]: expected one of fusedelta's own, .*\(OwnDense\)",
+        ),
+        (
+            fd.Dense(3, kernel_initializer=OwnZeros()),
+            {},
+            TypeError,
+            r"^layers\[0\].kernel_initializer: expected one of fusedelta's own, as a file holds no "
+            r"code; got OwnZeros\(\)",
+        ),
+        (
+            fd.Residual([OwnDense(2)]),
+            {},
+            TypeError,
+            r"^layers\[0\].layers\[0\]: expected one of fusedelta's own, .*\(OwnDense\)",
+        ),
+        (
+            fd.Dense(3),
+            {"optimizer": fd.SGD(lambda step: 0.1)},
+            TypeError,
+            "^optimizer.learning_rate: expected a number or one of fusedelta.schedules, as a file",
+        ),
+        (fd.Dense(3), {"loss": squares}, ValueError, "^save: expected a loss of this package, got"),
+    ],
+)
+def test_what_no_file_can_hold_is_named(path, first, settings, error, message):
+    settings = {"loss": "mean_squared_error", "input_shape": (2,), **settings}
+    net = fd.Sequential([first, fd.Dense(2)], **settings)
+    for refuse in (net.save, lambda path: saving.check_network(net)):
+        with pytest.raises(error, match=message):
+            refuse(path)
     assert not path.exists()
 
 

@@ -2,11 +2,11 @@
 
 The header holds the format's version, layers, number of inputs, loss, optimiser, dtype, seed, the
 states of the shuffling generator and of dropout, the steps that the optimiser has counted, and the
-user's own metadata. The arrays are ``layers.<i>.W`` of shape (inputs, outputs), ``layers.<i>.b``,
-``gamma``, ``beta``, ``moving_mean`` and ``moving_variance`` of normalisations, and what is trained
-again for what the optimiser keeps, as ``optimizer.velocity.layers.<i>.W``: a loaded network goes on
-as the saved one would. A file is written beside its place and then moved there, so that a crash
-never leaves half of one.
+user's own metadata, whose tuples come back as the lists that JSON has. The arrays are
+``layers.<i>.W`` of shape (inputs, outputs), ``layers.<i>.b``, ``gamma``, ``beta``, ``moving_mean``
+and ``moving_variance`` of normalisations, and what is trained again for what the optimiser keeps,
+as ``optimizer.velocity.layers.<i>.W``: a loaded network goes on as the saved one would. A file is
+written beside its place and then moved there, so that a crash never leaves half of one.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
     Net = TypeVar("Net", bound=Sequential)
 
-__all__ = ["check_path", "load", "load_ensemble", "save", "save_ensemble"]
+__all__ = ["check_network", "check_path", "load", "load_ensemble", "save", "save_ensemble"]
 
 FORMAT = "fusedelta"
 VERSION = 1
@@ -71,7 +71,7 @@ def save(path: str | os.PathLike[str], net: Sequential, metadata: dict[str, Any]
     """Write a network; see `fusedelta.Sequential.save`."""
     _file_format(path)
     arrays = _arrays(net)
-    _write(path, {**_describe(net), "metadata": _checked_metadata(metadata)}, arrays)
+    _write(path, _header(net, metadata), arrays)
 
 
 def save_ensemble(path: str | os.PathLike[str], nets: Ensemble, metadata: dict[str, Any]) -> None:
@@ -81,7 +81,7 @@ def save_ensemble(path: str | os.PathLike[str], nets: Ensemble, metadata: dict[s
     header = {
         "format": FORMAT,
         "version": VERSION,
-        "members": [{**_describe(net), "metadata": net.metadata} for net in nets],
+        "members": [_header(net, net.metadata, f"members[{i}].") for i, net in enumerate(nets)],
         "metadata": _checked_metadata(metadata),
     }
     _write(path, header, {name: np.stack([each[name] for each in arrays]) for name in arrays[0]})
@@ -89,11 +89,6 @@ def save_ensemble(path: str | os.PathLike[str], nets: Ensemble, metadata: dict[s
 
 def _arrays(net: Sequential) -> dict[str, np.ndarray]:
     """What is trained, what is kept beside it, and what the optimiser keeps, by name."""
-    if callable(net.loss):
-        raise ValueError(
-            f"save: expected a loss of this package, got {validation.shown(net.loss)}; files hold "
-            "nothing that is executed: pickle the network, or save its weights alone"
-        )
     groups, state = [("", net.get_weights())], net.optimizer_state
     groups += [(_prefix(name), state[name]) for name in net.optimizer.kept]
     arrays: dict[str, np.ndarray] = {}
@@ -172,23 +167,44 @@ def check_path(path: str | os.PathLike[str]) -> None:
         raise FileNotFoundError(ENOENT, "no such directory", str(directory))
 
 
+def check_network(net: Sequential) -> None:
+    """Find out before a long training that a network is one that no file can hold.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If layers, loss or optimiser are not this package's own, or its metadata not JSON's.
+    """
+    _header(net, net.metadata)
+
+
 # ------------------------------------------------------------------------------------ the header
 
 
+def _header(net: Sequential, metadata: Any, owner: str = "") -> dict[str, Any]:
+    return {**_describe(net), "metadata": _checked_metadata(metadata, f"{owner}metadata")}
+
+
 def _describe(net: Sequential) -> dict[str, Any]:
+    if callable(net.loss):
+        raise ValueError(
+            f"save: expected a loss of this package, got {validation.shown(net.loss)}; files hold "
+            "nothing that is executed: pickle the network, or save its weights alone"
+        )
+    counts = net._optimizer_counts
     return {
         "format": FORMAT,
         "version": VERSION,
-        "layers": [_encode(layer) for layer in net.layers],
+        "layers": _encode("layers", net.layers),
         "inputs": net._rows[0].n_inputs,
-        "loss": _encode(net.loss),
-        "optimizer": _encode(net.optimizer),
+        "loss": _encode("loss", net.loss),
+        "optimizer": _encode("optimizer", net.optimizer),
         "dtype": net.dtype.name,
         "seed": net.seed,
         "shuffle": net.shuffle_state,
         "dropout": net.dropout_state,
-        "steps": net.optimizer_state["steps"],
-        "accumulated": net.optimizer_state.get("accumulated", 0),
+        "steps": counts["steps"],
+        "accumulated": counts.get("accumulated", 0),
     }
 
 
@@ -233,19 +249,21 @@ def _rebuild(
     return net
 
 
-def _encode(value: Any) -> Any:
+def _encode(name: str, value: Any) -> Any:
     """A value object as a dict of its name and fields, layers as a list; all else as it is."""
     if isinstance(value, tuple):
-        return [_encode(each) for each in value]
-    if callable(value) and type(value) not in NAMES:
+        return [_encode(f"{name}[{i}]", each) for i, each in enumerate(value)]
+    if type(value) in NAMES:
+        fields = [field.name for field in dataclasses.fields(value)]
+        encoded = {each: _encode(f"{name}.{each}", getattr(value, each)) for each in fields}
+        return {"name": NAMES[type(value)], **encoded}
+    if value is not None and not isinstance(value, str | int | float):
+        is_rate = name == "optimizer.learning_rate"
+        expected = "a number or one of fusedelta.schedules" if is_rate else "one of fusedelta's own"
         raise TypeError(
-            "learning_rate: expected a number or one of fusedelta.schedules, as a file holds no "
-            f"code; got {validation.shown(value)}"
+            f"{name}: expected {expected}, as a file holds no code; got {validation.shown(value)}"
         )
-    if type(value) not in NAMES:
-        return value
-    fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-    return {"name": NAMES[type(value)], **{key: _encode(field) for key, field in fields.items()}}
+    return value
 
 
 def _decode(value: Any) -> Any:
@@ -258,14 +276,26 @@ def _decode(value: Any) -> Any:
     return KINDS[value["name"]](**fields)
 
 
-def _checked_metadata(metadata: Any) -> dict[str, Any]:
+def _checked_metadata(metadata: Any, name: str = "metadata") -> dict[str, Any]:
     if not isinstance(metadata, dict):
-        raise TypeError(f"metadata: expected a dict, got {validation.shown(metadata)}")
+        raise TypeError(f"{name}: expected a dict, got {validation.shown(metadata)}")
     try:
         json.dumps(metadata, allow_nan=False)
     except (TypeError, ValueError) as error:
-        raise type(error)(f"metadata: expected what JSON can hold: {error}") from None
+        raise type(error)(f"{name}: expected what JSON can hold: {error}") from None
+    _check_keys(metadata, name)
     return metadata
+
+
+def _check_keys(value: Any, name: str) -> None:
+    """JSON would make strings of other keys, and a file would give back other metadata."""
+    if isinstance(value, dict):
+        for key in value:
+            if not isinstance(key, str):
+                raise TypeError(f"{name}: expected keys that are str, got {validation.shown(key)}")
+    if isinstance(value, dict | list | tuple):
+        for each in value.values() if isinstance(value, dict) else value:
+            _check_keys(each, name)
 
 
 # ------------------------------------------------------------------------------------ the arrays
