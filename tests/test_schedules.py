@@ -221,6 +221,43 @@ def test_a_function_that_gives_nonsense_is_refused_before_any_step(sequential, v
     net.train_step(X, y)
 
 
+class Scripted(schedules.Schedule):
+    """Gives a value of the test's choice in step 3."""
+
+    def __init__(self, value):
+        object.__setattr__(self, "value", value)
+
+    def _at(self, steps):
+        return np.where(steps == 3, self.value, 0.1)
+
+
+@pytest.mark.parametrize("value", [-0.1, np.nan, np.inf])
+@pytest.mark.parametrize("accumulate", [None, 2])
+def test_a_schedule_that_gives_nonsense_is_refused_before_any_step(sequential, value, accumulate):
+    def optimizer(rate):
+        return fd.SGD(rate, gradient_accumulation_steps=accumulate)
+
+    net, X, y = build(sequential, Scripted(value), optimizer)
+    net.fit(X, y, epochs=3 * (accumulate or 1), verbose=0)
+    before = net.params.copy()
+    message = r"learning_rate\(3\): expected a finite number >= 0, got"
+    with pytest.raises(ValueError, match=message):
+        net.fit(X, y, epochs=6, verbose=0)
+    if accumulate:
+        net.train_step(X, y)
+    with pytest.raises(ValueError, match=message):
+        net.train_step(X, y)
+    np.testing.assert_array_equal(net.params, before)
+
+
+@pytest.mark.filterwarnings("ignore:overflow")
+@pytest.mark.parametrize("cls", [fd.ExponentialDecay, fd.StepDecay])
+def test_a_rate_that_grows_beyond_all_numbers(sequential, cls):
+    net, X, y = build(sequential, cls(1e-300, 1, 1e160))
+    with pytest.raises(ValueError, match=r"learning_rate\(2\): expected a finite number >= 0, got"):
+        net.fit(X, y, epochs=10, verbose=0)
+
+
 def test_a_function_that_asks_the_busy_network_is_refused():
     net, X, y = build(fd.Sequential, lambda step: float(net.predict(X)[0, 0]) ** 2)
     for run in (net.train_step, lambda X, y: net.fit(X, y, verbose=0)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -34,12 +35,23 @@ def rates(rate: Rate, first: int, count: int) -> np.ndarray:
     Raises
     ------
     TypeError, ValueError
-        If a function gives anything but a finite number of at least 0.
+        If a function or a schedule gives anything but a finite number of at least 0.
     """
     if isinstance(rate, Schedule):
-        return rate.rates(first, count)
+        planned = rate.rates(first, count)
+        # That of a `train_step` by itself: NumPy's reductions would take as long as a small one.
+        if count != 1 or not 0 <= planned.item() < math.inf:
+            _check(planned, first)
+        return planned
     if not callable(rate):
         return np.full(count, rate)
     steps = range(first, first + count)
     values = [validation.not_negative(f"learning_rate({step})", rate(step)) for step in steps]
     return np.array(values, np.float64)
+
+
+def _check(values: np.ndarray, first: int) -> None:
+    """Refuse what a schedule gives from step `first` on, if it is no rate."""
+    if not 0 <= values.min(initial=0) <= values.max(initial=0) < math.inf:  # nor if one is nan
+        bad = int(np.argmax(~((values >= 0) & (values < math.inf))))
+        validation.not_negative(f"learning_rate({first + bad})", values[bad])

@@ -81,7 +81,9 @@ class Schedule(ABC):
     Raises
     ------
     TypeError, ValueError
-        By all, when they are made: if a parameter is of the wrong type or out of its range.
+        By all, when they are made: if a parameter is of the wrong type or out of its range. By the
+        training, before the steps that want them: if rates are not finite, such as those of an
+        `ExponentialDecay` that grows.
     """
 
     def __post_init__(self) -> None:
@@ -108,6 +110,7 @@ class ExponentialDecay(Schedule):
     initial_learning_rate : float
         Above zero, as the decay.
     decay_steps : int
+        At least 1.
     decay_rate : float
         What is left of the rate after that many steps.
     staircase : bool, default False
@@ -141,6 +144,7 @@ class StepDecay(Schedule):
     initial_learning_rate : float
         Above zero.
     decay_steps : int
+        At least 1.
     decay_rate : float, default 0.1
         Above zero.
 
@@ -169,6 +173,7 @@ class InverseTimeDecay(Schedule):
     initial_learning_rate : float
         Above zero, as the decay.
     decay_steps : int
+        At least 1.
     decay_rate : float
     staircase : bool, default False
         Whether ``step / decay_steps`` is rounded down. Names and formula are Keras's.
@@ -224,6 +229,7 @@ class PolynomialDecay(Schedule):
     initial_learning_rate : float
         Above zero.
     decay_steps : int
+        At least 1.
     end_learning_rate : float, default 0.0001
         At least 0.
     power : float, default 1.0
@@ -254,7 +260,7 @@ class PiecewiseConstantDecay(Schedule):
     Parameters
     ----------
     boundaries : sequence of int
-        Last steps of the pieces, ascending.
+        Last steps of the pieces, ascending, at least 1.
     values : sequence of float
         Rates, one more than boundaries, at least 0.
 
@@ -310,12 +316,13 @@ class CosineDecay(Schedule):
     initial_learning_rate : float
         Above zero; with a warm-up it may be zero.
     decay_steps : int
+        At least 1.
     alpha : float, default 0.0
         What is left at the end, as a part of the highest rate; at least 0.
     warmup_target : float, optional
-        The highest rate; None: no warm-up.
+        The highest rate, above zero; None: no warm-up.
     warmup_steps : int, default 0
-        Names and defaults are Keras's.
+        At least 0. Names and defaults are Keras's.
 
     References
     ----------
