@@ -92,6 +92,18 @@ def test_a_new_fit_has_a_new_history(sequential):
     assert second.loss[0] < first.loss[-1]
 
 
+def test_figures_of_some_epochs_keep_their_epochs():
+    results = np.array([[3.0], [2.0], [1.0]])
+    others = {"none": {}, "text": {0: "a"}, "arrays": {1: np.ones(1)}, "huge": {1: 10**400}}
+    more = {"some": {1: np.array(0.5)}, **others, "one": {0: 1}, "all": [7, 8, 9]}
+    history = fd.History(results, False, more=more)
+    assert list(history.history) == ["loss", "some", "one", "all"]
+    np.testing.assert_array_equal(history.history["some"], [np.nan, 0.5, np.nan])
+    np.testing.assert_array_equal(history.history["one"], [1, np.nan, np.nan])
+    assert history.history["all"] == [7, 8, 9]
+    assert repr(history) == "History(3 epochs, final loss=1, some=nan, one=nan, all=9)"
+
+
 # -------------------------------------------------------------------------------------- progress
 
 

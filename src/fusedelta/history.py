@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, Any, SupportsFloat, overload
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from fusedelta.divergence import Divergence
 if TYPE_CHECKING:
     from fusedelta.losses import Loss
 
-__all__ = ["EnsembleHistory", "History", "Tally"]
+__all__ = ["EnsembleHistory", "History", "Tally", "as_number", "numbers"]
 
 
 class History:
@@ -30,8 +31,10 @@ class History:
         Whether there is an accuracy.
     validation : ndarray of shape (epochs, 2), float64, optional
         The same of the validation data.
-    more : mapping of str to sequence of float, optional
-        Further figures, which callbacks have added to the logs of the epochs.
+    more : mapping of str to sequence or to mapping of int to float, optional
+        Further figures, which callbacks have added to the logs: of each epoch, or by the numbers of
+        those in which they did. nan stands for the other epochs and for what is no number; a figure
+        that never was a number is left out.
     divergence : Divergence, optional
 
     Attributes
@@ -47,7 +50,7 @@ class History:
         results: np.ndarray,
         is_classification: bool,
         validation: np.ndarray | None = None,
-        more: Mapping[str, Sequence[float]] | None = None,
+        more: Mapping[str, Sequence[Any] | Mapping[int, Any]] | None = None,
         divergence: Divergence | None = None,
     ) -> None:
         self.divergence = divergence
@@ -57,7 +60,8 @@ class History:
         if validation is not None:
             self._val_loss = validation[:, 0].copy()
             self._val_accuracy = validation[:, 1].copy() if is_classification else None
-        self._more = {name: list(values) for name, values in (more or {}).items()}
+        added = {name: _by_epoch(values, len(self)) for name, values in (more or {}).items()}
+        self._more = {name: values for name, values in added.items() if values is not None}
 
     @property
     def accuracy(self) -> np.ndarray:
@@ -100,7 +104,11 @@ class History:
 
     @property
     def history(self) -> dict[str, list[float]]:
-        """The same figures as lists of floats, as in Keras: ``{"loss": [...], ...}``."""
+        """All figures as lists of floats, as in Keras: ``{"loss": [...], ...}``.
+
+        Those that callbacks have added to the logs are among them, with nan for the epochs in which
+        they did not, so that every list has an entry for each epoch.
+        """
         figures = {
             "loss": self.loss,
             "accuracy": self._accuracy,
@@ -118,6 +126,32 @@ class History:
             return "History(0 epochs)"
         final = ", ".join(f"{name}={values[-1]:.6g}" for name, values in self.history.items())
         return f"History({len(self)} epochs, final {final})"
+
+
+def _by_epoch(values: Sequence[Any] | Mapping[int, Any], epochs: int) -> list[float] | None:
+    """A figure of each epoch, nan where there is no number; None if there is none at all."""
+    by_epoch = values if isinstance(values, Mapping) else dict(enumerate(values))
+    found = [as_number(by_epoch.get(epoch)) for epoch in range(epochs)]
+    if all(value is None for value in found):
+        return None
+    return [math.nan if value is None else value for value in found]
+
+
+def as_number(value: Any) -> float | None:
+    """What a callback has put into the logs as a float; None if it is no number."""
+    if type(value) is float:
+        return value
+    is_number = isinstance(value, SupportsFloat) and getattr(value, "ndim", 0) == 0
+    try:
+        return float(value) if is_number else None
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def numbers(logs: Mapping[str, Any]) -> dict[str, float]:
+    """Those of the logs that are numbers."""
+    found = {name: as_number(value) for name, value in logs.items()}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 class EnsembleHistory(Sequence[History]):
