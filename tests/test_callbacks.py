@@ -156,6 +156,20 @@ def test_what_callbacks_add_is_kept(sequential):
     assert list(history.history) == ["loss", "accuracy", "rate"]
 
 
+def test_what_is_no_number_is_for_later_callbacks_alone(sequential, monkeypatch, tmp_path):
+    """Others than the history see it; the history has nan for an epoch that has no number."""
+    monkeypatch.setattr(progress, "bar", progress.Bar)
+    added = Scripted(phase=["warm", "hot"], f1=[None, np.float32(0.5)], n=[1, np.array(2)])
+    path = tmp_path / "log.csv"
+    history = fit(classifier(sequential), [added, fd.ProgressBar(), fd.CSVLogger(path)], 2)
+    assert set(history.history) == {"loss", "accuracy", "f1", "n"}
+    np.testing.assert_array_equal(history.history["f1"], [math.nan, 0.5])
+    assert history.history["n"] == [1, 2]
+    assert "f1=0.5" in repr(history)
+    with open(path, newline="") as file:
+        assert [row["phase"] for row in csv.DictReader(file)] == ["warm", "hot"]
+
+
 @pytest.mark.parametrize(
     ("callbacks", "message"),
     [
@@ -175,6 +189,23 @@ def test_what_callbacks_add_is_kept(sequential):
 def test_something_else_than_callbacks(sequential, callbacks, message):
     with pytest.raises(TypeError, match=message):
         fit(classifier(sequential), callbacks)
+
+
+def test_attributes_may_be_named_as_methods_are(sequential):
+    class Mine(fd.Callback):
+        on_trees = 3
+
+        def __init__(self):
+            self.on_cluster = True
+
+        @property
+        def on_time(self):
+            raise ZeroDivisionError
+
+        def epoch_end(self):
+            raise ZeroDivisionError
+
+    fit(classifier(sequential), Mine())
 
 
 def test_lambda_callback(sequential):
@@ -210,6 +241,12 @@ def test_rates_of_a_schedule(sequential):
         other.learning_rate = rate
         fit(other, None)
     np.testing.assert_array_equal(net.params, other.params)
+
+
+def test_a_schedule_of_schedules(sequential):
+    net = classifier(sequential)
+    fit(net, fd.LearningRateScheduler(lambda epoch, rate: fd.StepDecay(0.5, 3)))
+    assert net.optimizer.learning_rate == fd.StepDecay(0.5, 3)
 
 
 def test_a_schedule_of_no_rate(sequential):

@@ -111,16 +111,66 @@ def test_a_misspelt_figure_of_validation_data_asks_for_no_more_data(sequential):
     [
         (fd.EarlyStopping, "'loss', 'accuracy'; got 'val_loss'; give fit validation_data or"),
         (lambda: fd.EarlyStopping("mine"), "'loss', 'accuracy'; got 'mine'"),
+        (lambda: fd.EarlyStopping("los"), "'loss', 'accuracy'; got 'los'"),
+        (lambda: fd.ReduceLROnPlateau("acuracy"), "'loss', 'accuracy'; got 'acuracy'"),
+        (lambda: fd.ReduceLROnPlateau("learning_rate"), "'accuracy'; got 'learning_rate'"),
         (lambda: fd.ModelCheckpoint("a.npz", save_best_only=True), "got 'val_loss'; give fit"),
+        (lambda: fd.ModelCheckpoint("a.npz", "mine", save_best_only=True), "got 'mine'"),
     ],
 )
-def test_figures_that_are_not_there(sequential, make, message):
+@pytest.mark.parametrize("later", [[], [Scripted(mine=[1])]], ids=["alone", "before others"])
+def test_figures_that_are_not_there(sequential, tmp_path, make, message, later):
+    """Nothing has happened: not even the file of a log that stands before has been emptied."""
     net = classifier(sequential)
     before = net.params.copy()
+    log = tmp_path / "log.csv"
+    log.write_text("an old file")
     with pytest.raises(ValueError, match=f"monitor: .* expected one of .*{message}"):
-        fit(net, make())
-    if "mine" not in message:
-        np.testing.assert_array_equal(net.params, before)
+        fit(net, [fd.CSVLogger(log), fd.LambdaCallback(), make(), *later])
+    np.testing.assert_array_equal(net.params, before)
+    assert log.read_text() == "an old file"
+
+
+def test_figures_that_other_callbacks_add(sequential):
+    """What the package's own add is known; a method of the user's may add anything."""
+    scheduler = fd.LearningRateScheduler(lambda epoch, rate: rate)
+    history = fit(classifier(sequential), [scheduler, fd.EarlyStopping("learning_rate")], 3)
+    assert len(history) == 2
+    expected = "one of 'loss', 'accuracy', 'learning_rate'; got 'rate'"
+    with pytest.raises(ValueError, match=expected):
+        fit(classifier(sequential), [scheduler, fd.EarlyStopping("rate")])
+    net = classifier(sequential)
+    before = net.params.copy()
+    with pytest.raises(ValueError, match="one of 'loss', 'accuracy', 'mine'; got 'yours'"):
+        fit(net, [Scripted(mine=[1]), fd.EarlyStopping("yours")])
+    assert (net.params != before).any()
+
+
+def test_a_monitor_may_add_its_figure_itself(sequential):
+    class Mine(fd.EarlyStopping):
+        def on_epoch_end(self, epoch, logs=None):
+            logs["mine"] = -epoch
+            super().on_epoch_end(epoch, logs)
+
+    stopping = Mine("mine")
+    assert len(fit(classifier(sequential), stopping, 3)) == 3
+    assert stopping.best == -2
+
+
+def test_figures_that_are_no_numbers(sequential):
+    with pytest.raises(TypeError, match=r"monitor: .* a number for 'mine', got 'low' \(str\)"):
+        fit(classifier(sequential), [Scripted(mine=["low"]), fd.EarlyStopping("mine")])
+
+
+def test_an_exception_lets_go_of_the_best_weights(sequential):
+    def fail(epoch, logs):
+        assert stopping._best_weights is not None
+        raise ZeroDivisionError
+
+    stopping = fd.EarlyStopping("loss", restore_best_weights=True)
+    with pytest.raises(ZeroDivisionError):
+        fit(classifier(sequential), [stopping, fd.LambdaCallback(on_epoch_end=fail)])
+    assert stopping._best_weights is None
 
 
 @pytest.mark.parametrize(
@@ -133,14 +183,31 @@ def test_figures_that_are_not_there(sequential, make, message):
         (lambda: fd.EarlyStopping(baseline="a"), TypeError, "baseline: expected a finite number"),
         (lambda: fd.EarlyStopping(restore_best_weights=1), TypeError, "restore_best_weights: ex"),
         (lambda: fd.EarlyStopping(start_from_epoch=0.5), TypeError, "start_from_epoch: expected"),
-        (lambda: fd.ModelCheckpoint(3), TypeError, "filepath: expected the path of a file, got 3"),
+        (lambda: fd.ModelCheckpoint(3), TypeError, "filepath: expected a str or a path, got 3"),
+        (
+            lambda: fd.ModelCheckpoint(b"a.npz"),
+            TypeError,
+            "filepath: expected a str or a path, got",
+        ),
+        (lambda: fd.ModelCheckpoint("{loss.x}.npz"), ValueError, "filepath: expected names of fig"),
+        (lambda: fd.ModelCheckpoint("{loss[0]}.npz"), ValueError, "got '{loss.0.}.npz': {loss.0.}"),
+        (
+            lambda: fd.ModelCheckpoint("{}.npz"),
+            ValueError,
+            "got '{}.npz': {} is no name of a figure",
+        ),
+        (
+            lambda: fd.ModelCheckpoint("{epoch.npz"),
+            ValueError,
+            "such as {epoch} or {loss:.3f}, got",
+        ),
         (lambda: fd.ModelCheckpoint("a.npz", save_best_only=2), TypeError, "save_best_only: exp"),
         (lambda: fd.ReduceLROnPlateau(factor=1), ValueError, "factor: expected .* below 1, got 1"),
         (lambda: fd.ReduceLROnPlateau(patience=0.5), TypeError, "patience: expected an integer"),
         (lambda: fd.ReduceLROnPlateau(cooldown=-1), ValueError, "cooldown: expected an integer"),
         (lambda: fd.ReduceLROnPlateau(min_lr=-1), ValueError, "min_lr: expected .* >= 0, got -1"),
         (lambda: fd.LearningRateScheduler(0.1), TypeError, "schedule: expected a function, got 0"),
-        (lambda: fd.CSVLogger(3), TypeError, "filename: expected the path of a file, got 3"),
+        (lambda: fd.CSVLogger(3), TypeError, "filename: expected a str or a path, got 3"),
         (lambda: fd.CSVLogger("a", separator=", "), ValueError, "separator: expected one char"),
         (lambda: fd.CSVLogger("a", append="no"), TypeError, "append: expected True or False"),
     ],
@@ -209,6 +276,12 @@ def test_the_best_checkpoints(sequential, tmp_path, options, saved):
         ("net.txt", ValueError, "path: expected a name that ends in .npz or .safetensors"),
         ("absent/net.npz", FileNotFoundError, "no such directory"),
         ("{rate}.npz", ValueError, "filepath: expected only epoch, loss, accuracy in braces, got"),
+        (
+            "{loss:d}.npz",
+            ValueError,
+            "filepath: expected only epoch, loss, accuracy in braces, got",
+        ),
+        ("{epoch:{loss.x}}.npz", ValueError, "filepath: expected only epoch, loss, accuracy in"),
         ("{epoch:x.}.npz", ValueError, "filepath: expected only epoch, loss, accuracy in braces"),
     ],
 )
@@ -217,4 +290,42 @@ def test_bad_paths_are_refused_before_the_training(sequential, tmp_path, path, e
     before = net.params.copy()
     with pytest.raises(error, match=message):
         fit(net, fd.ModelCheckpoint(tmp_path / path))
+    np.testing.assert_array_equal(net.params, before)
+
+
+def test_figures_of_other_callbacks_in_paths(sequential, tmp_path):
+    net, rate = classifier(sequential), fd.LearningRateScheduler(lambda epoch, rate: 0.5)
+    fit(net, [rate, fd.ModelCheckpoint(tmp_path / "{learning_rate}.npz")])
+    fit(net, [Scripted(n=[7]), fd.ModelCheckpoint(tmp_path / "{n:d}.npz")])
+    assert {file.name for file in tmp_path.iterdir()} == {"0.5.npz", "7.npz"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "metadata", "error", "message"),
+    [
+        ({"optimizer": fd.SGD(lambda step: 0.1)}, {}, TypeError, "optimizer.learning_rate: expec"),
+        ({}, {"a": object()}, TypeError, "metadata: expected what JSON can hold"),
+        ({}, {"a": math.nan}, ValueError, "metadata: expected what JSON can hold"),
+    ],
+)
+def test_a_network_that_no_file_can_hold_is_refused_before_the_training(
+    sequential, tmp_path, settings, metadata, error, message
+):
+    net = classifier(sequential, **settings)
+    net.metadata = metadata
+    before = net.params.copy()
+    with pytest.raises(error, match=message):
+        fit(net, fd.ModelCheckpoint(tmp_path / "net.npz"))
+    np.testing.assert_array_equal(net.params, before)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_checkpoint_of_a_loss_of_ones_own_is_refused_before_the_training(sequential, tmp_path):
+    def squares(Y, T):
+        return ((Y - T) ** 2).sum(1), 2 * (Y - T)
+
+    net = sequential([fd.Dense(1)], squares, fd.SGD(0.1), (3,), seed=0)
+    before = net.params.copy()
+    with pytest.raises(ValueError, match="save: expected a loss of this package"):
+        net.fit(X, X[:, 0], verbose=0, callbacks=fd.ModelCheckpoint(tmp_path / "net.npz"))
     np.testing.assert_array_equal(net.params, before)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import os
+import string
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from fusedelta import parameters, validation
-from fusedelta.callbacks import Callback, checked_path
+from fusedelta.callbacks import Callback, adds, checked_path
+from fusedelta.history import as_number
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,17 +42,23 @@ class Monitor(Callback):
         self.mode = validation.choice("mode", mode, ("auto", "min", "max"))
         self.min_delta = validation.number("min_delta", min_delta, minimum=0)
 
-    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+    def _expect(self, figures: list[str], more: bool) -> None:
         """Refuse a figure that this training will not have, before it starts."""
-        validated = self.monitor.removeprefix("val_") in ("loss", "accuracy")
-        if validated and self.monitor not in self.params["metrics"]:
-            raise ValueError(self._missing(self.params["metrics"]))
+        is_measured = self.monitor.removeprefix("val_") in ("loss", "accuracy")
+        if self.monitor not in figures and (is_measured or not more):
+            raise ValueError(self._missing(figures))
 
     def value(self, logs: dict[str, float] | None) -> float:
         """The figure, out of an epoch's logs."""
         if logs is None or self.monitor not in logs:
             raise ValueError(self._missing(logs or ()))
-        return float(logs[self.monitor])
+        value = as_number(logs[self.monitor])
+        if value is None:
+            raise TypeError(
+                f"monitor: {type(self).__name__} expected a number for {self.monitor!r}, "
+                f"got {validation.shown(logs[self.monitor])}"
+            )
+        return value
 
     @property
     def rises(self) -> bool:
@@ -80,8 +88,8 @@ class EarlyStopping(Monitor):
     Parameters
     ----------
     monitor : str, default "val_loss"
-        ``"loss"``, ``"accuracy"``, ``"val_loss"``, ``"val_accuracy"``, or what another callback
-        adds to the logs.
+        ``"loss"``, ``"accuracy"``, ``"val_loss"``, ``"val_accuracy"``, or what a callback before
+        it in the list adds to the logs.
     min_delta : float, default 0.0
         A change of less is no improvement.
     patience : int, default 0
@@ -109,7 +117,8 @@ class EarlyStopping(Monitor):
     Raises
     ------
     TypeError, ValueError
-        If a parameter is wrong; by `fit` and before a weight moves, if it has no such figure.
+        If a parameter is wrong; by `fit` and before a weight moves, if it has no such figure. Where
+        a callback of your own might add it: after the first epoch.
 
     Notes
     -----
@@ -145,9 +154,9 @@ class EarlyStopping(Monitor):
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Forget the training before."""
-        super().on_train_begin(logs)
         self._reset()
 
+    @adds()
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Look at the figure."""
         value = self.value(logs)
@@ -170,6 +179,9 @@ class EarlyStopping(Monitor):
         if self._best_weights is not None:
             self.model.set_weights(self._best_weights)
             self._best_weights = None
+
+    def _close(self) -> None:
+        self._best_weights = None  # should an exception have ended the training
 
     def adopt(self, watch: Watch) -> None:
         """Be as after the epochs that a `Watch` has looked at in place of `on_epoch_end`."""
@@ -215,7 +227,10 @@ class ModelCheckpoint(Monitor):
     Raises
     ------
     TypeError, ValueError
-        If a parameter is wrong; by `fit` and before a weight moves, if it has no such figure.
+        If a parameter is wrong; by `fit` and before a weight moves, if it has no such figure, or
+        the network is one that no file can hold: one with a loss or a learning rate that is a
+        function of yours, or with metadata that are not JSON's. Where a callback of your own might
+        add the figure: after the first epoch.
     OSError
         By `fit`, before a weight moves: if there is no such directory.
     """
@@ -230,19 +245,26 @@ class ModelCheckpoint(Monitor):
     ) -> None:
         super().__init__(monitor, mode)
         self.filepath = checked_path("filepath", filepath)
+        self._fields = _fields_of(self.filepath)
         self.save_best_only = validation.boolean("save_best_only", save_best_only)
         check = validation.optional(validation.number)
         self.initial_value_threshold = check("initial_value_threshold", initial_value_threshold)
         self.best = self.initial_value_threshold
 
+    def _expect(self, figures: list[str], more: bool) -> None:
+        if self.save_best_only:
+            super()._expect(figures, more)
+        unknown = dict.fromkeys(self._fields if more else (), 0)
+        self._example = {**unknown, **dict.fromkeys(figures, 0.0)}
+
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Find out before the training, not after it, that nothing can be saved."""
         from fusedelta import saving  # here, because it takes long to import
 
-        if self.save_best_only:
-            super().on_train_begin(logs)
-        saving.check_path(self._path(0, dict.fromkeys(self.params["metrics"], 0.0)))
+        saving.check_path(self._path(0, self._example))
+        saving.check_network(self.model)
 
+    @adds()
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Save the network, if it is time."""
         logs = logs or {}
@@ -256,11 +278,26 @@ class ModelCheckpoint(Monitor):
     def _path(self, epoch: int, logs: dict[str, float]) -> str:
         try:
             return self.filepath.format(**{**logs, "epoch": epoch + 1})
-        except (KeyError, IndexError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(
                 f"filepath: expected only {', '.join(['epoch', *logs])} in braces, "
                 f"got {self.filepath!r}: {error!r}"
             ) from None
+
+
+def _fields_of(filepath: str) -> set[str]:
+    """The names in braces."""
+    try:
+        names = {name for _, name, _, _ in string.Formatter().parse(filepath) if name is not None}
+        for name in names:
+            if not name or name.isdigit() or "." in name or "[" in name:
+                raise ValueError(f"{{{name}}} is no name of a figure")
+    except ValueError as error:
+        raise ValueError(
+            "filepath: expected names of figures in braces, such as {epoch} or {loss:.3f}, "
+            f"got {filepath!r}: {error}"
+        ) from None
+    return names
 
 
 class ReduceLROnPlateau(Monitor):
@@ -269,8 +306,8 @@ class ReduceLROnPlateau(Monitor):
     Parameters
     ----------
     monitor : str, default "val_loss"
-        ``"loss"``, ``"accuracy"``, ``"val_loss"``, ``"val_accuracy"``, or what another callback
-        adds to the logs.
+        ``"loss"``, ``"accuracy"``, ``"val_loss"``, ``"val_accuracy"``, or what a callback before
+        it in the list adds to the logs.
     factor : float, default 0.1
         What the rate is multiplied by, in 0 < factor < 1.
     patience : int, default 10
@@ -287,7 +324,8 @@ class ReduceLROnPlateau(Monitor):
     Raises
     ------
     TypeError, ValueError
-        If a parameter is wrong; by `fit` and before a weight moves, if it has no such figure.
+        If a parameter is wrong; by `fit` and before a weight moves, if it has no such figure. Where
+        a callback of your own might add it: after the first epoch.
 
     Notes
     -----
@@ -314,10 +352,10 @@ class ReduceLROnPlateau(Monitor):
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Forget the training before."""
-        super().on_train_begin(logs)
         self._best: float | None = None
         self._wait = self._cooling = 0
 
+    @adds("learning_rate")
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Look at the figure."""
         value = self.value(logs)
