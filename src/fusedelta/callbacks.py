@@ -30,9 +30,9 @@ True
 **What it costs.** Whole epochs, as many as possible, are one call of the compiled core, with
 validation data in memory and one `EarlyStopping`, too. Any other callback with
 `Callback.on_epoch_begin` or `on_epoch_end` brings training back to Python after each epoch, one
-with `on_batch_end` after each step: about 5 us an epoch and 10 us a step, beside what the callback
-itself takes, which only very small networks feel. So do validation data on disk, and penalties on
-weights beside validation data. The weights are the same to the last bit in every case.
+with `on_batch_end` after each step: about 5 us an epoch and 5 to 10 us a step, beside what the
+callback itself takes, which only very small networks feel. So do validation data on disk, and
+penalties on weights beside validation data. The weights are the same to the last bit in every case.
 
 To end a training from within, set ``self.model.stop_training = True``.
 """
