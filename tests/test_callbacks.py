@@ -156,16 +156,35 @@ def test_what_callbacks_add_is_kept(sequential):
     assert list(history.history) == ["loss", "accuracy", "rate"]
 
 
+def test_figures_that_come_in_some_epochs_keep_them(sequential):
+    """In the order in which they were added first; also where an exception ends the training."""
+
+    def add(epoch, logs):
+        if epoch % 2:
+            logs["second"], logs["first"] = epoch, -epoch
+        if epoch == 4:
+            raise ZeroDivisionError
+
+    net = classifier(sequential)
+    history = fit(net, fd.LambdaCallback(on_epoch_end=add), 4)
+    assert list(history.history) == ["loss", "accuracy", "second", "first"]
+    np.testing.assert_array_equal(history.history["second"], [math.nan, 1, math.nan, 3])
+    with pytest.raises(ZeroDivisionError):
+        fit(net, fd.LambdaCallback(on_epoch_end=add), 9)
+    expected = [math.nan, -1, math.nan, -3, math.nan]
+    np.testing.assert_array_equal(net.history.history["first"], expected)
+
+
 def test_what_is_no_number_is_for_later_callbacks_alone(sequential, monkeypatch, tmp_path):
     """Others than the history see it; the history has nan for an epoch that has no number."""
     monkeypatch.setattr(progress, "bar", progress.Bar)
     added = Scripted(phase=["warm", "hot"], f1=[None, np.float32(0.5)], n=[1, np.array(2)])
     path = tmp_path / "log.csv"
     history = fit(classifier(sequential), [added, fd.ProgressBar(), fd.CSVLogger(path)], 2)
-    assert set(history.history) == {"loss", "accuracy", "f1", "n"}
+    assert list(history.history) == ["loss", "accuracy", "f1", "n"]
     np.testing.assert_array_equal(history.history["f1"], [math.nan, 0.5])
     assert history.history["n"] == [1, 2]
-    assert "f1=0.5" in repr(history)
+    assert repr(history).endswith(", f1=0.5, n=2)")
     with open(path, newline="") as file:
         assert [row["phase"] for row in csv.DictReader(file)] == ["warm", "hot"]
 

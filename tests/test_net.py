@@ -109,6 +109,7 @@ def test_random_networks_agree_with_numpy(isa, dtype, problem):
     assert close([net.predict(X)], [twin.predict(X)], tolerance)
     assume(dtype == "float64" or not on_a_kink(twin, layers))
     (value, gradients), (expected, expected_gradients) = net.gradients(X, y), twin.gradients(X, y)
+    assume(abs(expected) < 1e20)  # of exponential outputs: its steps magnify every rounding
     assert value == pytest.approx(expected, rel=tolerance)
     assert close(gradients, expected_gradients, tolerance)
     batch = max(1, m // 3)

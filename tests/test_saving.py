@@ -362,6 +362,7 @@ LAYER = {
         ({"dropout": {"key": -1, "step": 0}}, "dropout_state.'key'.: expected an integer >= 0"),
         ({"dropout": {"key": 1}}, "dropout_state: expected a dict with 'key', 'step'"),
         ({"shuffle": {"bit_generator": "PCG64"}}, "not a readable"),
+        ({"metadata": None}, "metadata: expected a dict, got None"),
     ],
 )
 def test_damaged_headers_are_refused(path, changes, message):
@@ -371,6 +372,13 @@ def test_damaged_headers_are_refused(path, changes, message):
     with pytest.raises(ValueError, match=rf"{path.name}: not a readable fusedelta model: .*") as e:
         fd.load(path)
     assert e.match(message)
+
+
+def test_what_the_system_says_of_damaged_bytes_names_the_file(tmp_path):
+    fd.Sequential([fd.Dense(1)], "mse", input_shape=(2,)).save(path := tmp_path / "net.npz")
+    path.write_bytes(path.read_bytes()[:-3] + b"\x7f\0\0")  # where its table is
+    with pytest.raises(ValueError, match=r"net.npz: not a readable fusedelta model: "):
+        fd.load(path)
 
 
 def test_pickles_are_never_loaded(tmp_path):

@@ -151,8 +151,14 @@ cdef class Optimizer:
             rule.rates = NULL
             return 0
         if not (self.is_fixed and self.planned <= first and first + count <= self.planned + self.n_planned):
-            self.planned, self.n_planned = first, max(count, STEPS_AHEAD) if self.is_fixed else count
-            self.rates = rates.rates(self.schedule, first, self.n_planned)
+            self.n_planned = 0
+            ahead = max(count, STEPS_AHEAD) if self.is_fixed else count
+            try:
+                self.rates = rates.rates(self.schedule, first, ahead)
+            except ValueError:  # of a step that need not come
+                ahead = count
+                self.rates = rates.rates(self.schedule, first, ahead)
+            self.planned, self.n_planned = first, ahead
         rule.rates = <const double *> np.PyArray_DATA(self.rates) + (first - self.planned)
         return 0
 

@@ -393,7 +393,8 @@ class Ensemble(EnsembleAssembly):
         path : str or path-like
             Ends in ``.npz``, or in ``.safetensors`` where that package is installed.
         metadata : dict, optional
-            Anything else that JSON can hold; kept as `metadata`, here and when it is loaded.
+            Anything else that JSON can hold, its keys strings; kept as `metadata`, here and when it
+            is loaded, tuples then as lists.
 
         Raises
         ------

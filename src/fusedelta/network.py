@@ -397,13 +397,17 @@ class Sequential(Assembly):
         path : str or path-like
             Ends in ``.npz``, or in ``.safetensors`` where that package is installed.
         metadata : dict, optional
-            Anything else that JSON can hold; kept as `metadata`, here and when it is loaded.
+            Anything else that JSON can hold, its keys strings; kept as `metadata`, here and when it
+            is loaded, tuples then as lists.
 
         Raises
         ------
         TypeError, ValueError
-            If the ending is another, the metadata are not JSON's, the learning rate is a function,
-            a weight is nan or infinite, or the network is not built.
+            If the ending is another, the metadata are not JSON's, the learning rate or the loss is
+            a function, a layer or a part of one is not this package's own, a weight is nan or
+            infinite, or the network is not built.
+        RuntimeError
+            If another thread is in `fit` of this network.
         ImportError
             If the name ends in ``.safetensors`` and the package is not installed.
         OSError

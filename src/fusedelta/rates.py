@@ -39,9 +39,7 @@ def rates(rate: Rate, first: int, count: int) -> np.ndarray:
     """
     if isinstance(rate, Schedule):
         planned = rate.rates(first, count)
-        # That of a `train_step` by itself: NumPy's reductions would take as long as a small one.
-        if count != 1 or not 0 <= planned.item() < math.inf:
-            _check(planned, first)
+        _check(planned, first)
         return planned
     if not callable(rate):
         return np.full(count, rate)

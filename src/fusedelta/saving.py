@@ -19,7 +19,7 @@ import threading
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from errno import ENOENT
+from errno import EINVAL, ENOENT
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -70,18 +70,23 @@ NAMES = {cls: name for name, cls in KINDS.items()}
 def save(path: str | os.PathLike[str], net: Sequential, metadata: dict[str, Any]) -> None:
     """Write a network; see `fusedelta.Sequential.save`."""
     _file_format(path)
-    arrays = _arrays(net)
-    _write(path, _header(net, metadata), arrays)
+    with net._taken():
+        arrays, header = _arrays(net), _header(net, metadata)
+    _write(path, header, arrays)
 
 
 def save_ensemble(path: str | os.PathLike[str], nets: Ensemble, metadata: dict[str, Any]) -> None:
     """Write an ensemble; see `fusedelta.Ensemble.save`."""
     _file_format(path)
-    arrays = [_arrays(net) for net in nets]
+    arrays, members = [], []
+    for i, net in enumerate(nets):
+        with net._taken():
+            arrays.append(_arrays(net))
+            members.append(_header(net, net.metadata, f"members[{i}]."))
     header = {
         "format": FORMAT,
         "version": VERSION,
-        "members": [_header(net, net.metadata, f"members[{i}].") for i, net in enumerate(nets)],
+        "members": members,
         "metadata": _checked_metadata(metadata),
     }
     _write(path, header, {name: np.stack([each[name] for each in arrays]) for name in arrays[0]})
@@ -89,7 +94,7 @@ def save_ensemble(path: str | os.PathLike[str], nets: Ensemble, metadata: dict[s
 
 def _arrays(net: Sequential) -> dict[str, np.ndarray]:
     """What is trained, what is kept beside it, and what the optimiser keeps, by name."""
-    groups, state = [("", net.get_weights())], net.optimizer_state
+    groups, state = [("", [weight.copy() for weight in net.weights])], net.optimizer_state
     groups += [(_prefix(name), state[name]) for name in net.optimizer.kept]
     arrays: dict[str, np.ndarray] = {}
     for prefix, pieces in groups:
@@ -142,9 +147,11 @@ def _reading(path: str | os.PathLike[str]) -> Iterator[tuple[Any, dict[str, np.n
         if not isinstance(header, dict) or header.get("format") != FORMAT:
             raise ValueError("its header is not that of a model")
         yield header, arrays
-    except (OSError, ImportError):
+    except ImportError:
         raise
     except Exception as error:  # whatever damaged bytes make the readers say
+        if isinstance(error, OSError) and error.errno != EINVAL:  # a place outside of the file
+            raise
         reason = f"there is no {error} in it" if isinstance(error, KeyError) else error
         raise ValueError(f"{os.fspath(path)}: not a readable fusedelta model: {reason}") from error
 
@@ -245,7 +252,7 @@ def _rebuild(
     net.shuffle_state = header["shuffle"]
     if "dropout" in header:
         net.dropout_state = header["dropout"]
-    net.metadata = header["metadata"]
+    net.metadata = _checked_metadata(header["metadata"])
     return net
 
 

@@ -90,7 +90,7 @@ class Fit:
         figures = 2 if net.is_classification else 1
         self._results = figures_of(epochs, figures)
         self._validation = None if measure is None else figures_of(epochs, 2)
-        self._more: dict[str, list[float]] = {}
+        self._more: dict[str, dict[int, float]] = {}
         self._progress = progress.Progress(verbose, self._results, self._validation)
         self._done = 0
         self._watched = watchable(net, source, measure, self._callbacks.looking)
@@ -255,8 +255,9 @@ class Fit:
         logs = self._figures(last)
         measured = set(logs)
         self._callbacks.on_epoch_end(last, logs)
-        for name in logs.keys() - measured:
-            self._more.setdefault(name, []).append(logs[name])
+        for name, value in logs.items():
+            if name not in measured:
+                self._more.setdefault(name, {})[last] = value
 
 
 def figures_of(epochs: int, figures: int) -> np.ndarray:
