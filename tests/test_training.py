@@ -221,6 +221,15 @@ def test_weights_that_overflow_in_the_last_step_are_noticed(sequential):
     assert state(net) == before
 
 
+def test_a_warning_names_the_line_outside_of_the_package(sequential, cls):
+    net = runaway(sequential, fd.SGD(1e39))
+    ensemble = cls([fd.Dense(1)], 2, "mse", fd.SGD(1e39), seed=1)
+    for use in (net.fit, net.partial_fit, ensemble.fit, ensemble.partial_fit):
+        with pytest.warns(fd.DivergenceWarning) as warned:
+            use(1e9 * X, X[:, 0])
+        assert warned[0].filename == __file__
+
+
 def test_hidden_infinities_are_found_in_the_epoch_that_made_them(sequential):
     """A bias may be infinite while the loss stays finite: the unit is off."""
     inputs = np.zeros((4, 2))

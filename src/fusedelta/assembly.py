@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -263,6 +264,38 @@ class Assembly(States):
         self._engine, self._rows = engine, rows  # last: other threads go by them
         self.alive.add(self)
         profiling.attached(self)
+
+    def _check_classification(self) -> None:
+        if not self.is_classification:
+            raise ValueError(
+                f"predict_classes: {self.loss!r} is a regression loss, it has no classes; "
+                "expected a cross-entropy or a hinge; or take predict(X).argmax(axis=1)"
+            )
+
+    def _classes(self, Y: np.ndarray) -> np.ndarray:
+        """Of outputs."""
+        if not self._loss.is_binary:
+            return Y.argmax(axis=1)
+        classes = (self._loss.threshold < Y).astype(np.int64)
+        return classes[:, 0] if classes.shape[1] == 1 else classes
+
+    @contextmanager
+    def _only_fit(self) -> Iterator[None]:
+        fitting = self._fitting
+        if not fitting.acquire(blocking=False):
+            raise RuntimeError(
+                "fit: this network is already being fitted in another thread, or by the fit whose "
+                "callback calls this one"
+            )
+        try:
+            yield
+        finally:
+            fitting.release()
+
+    @contextmanager
+    def _profiled(self, wanted: bool) -> Iterator[None]:
+        with profiling.profile(self) if wanted else nullcontext() as self.profile_:
+            yield
 
     def _preparation(self, n_inputs: int | None) -> Prepare:
         return Prepare(n_inputs, self._n_outputs, self._dtype, self._loss, self._screen_type)

@@ -45,7 +45,6 @@ fewer members, each has an equal number of threads for its own steps, if these a
 
 from __future__ import annotations
 
-import warnings
 from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Any, Self
 
@@ -61,6 +60,7 @@ from fusedelta.spreading import noted
 from fusedelta.training import Fit
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from os import PathLike
 
     from numpy.typing import ArrayLike
@@ -137,7 +137,7 @@ class Ensemble(EnsembleAssembly):
         validation_data: Any = None,
         callbacks: Any = None,
         sample_weight: Any = None,
-        class_weight: dict[int, float] | str | None = None,
+        class_weight: Mapping[int, float] | str | None = None,
         bootstrap: bool = False,
         max_samples: float | int = 1.0,
     ) -> EnsembleHistory:
@@ -223,7 +223,7 @@ class Ensemble(EnsembleAssembly):
         diverged = {i: fit.divergence for i, fit in enumerate(fits) if fit.divergence is not None}
         if diverged:
             message = message_of_members(diverged, len(self))
-            warnings.warn(message, DivergenceWarning, stacklevel=2)
+            progress.warn(message, DivergenceWarning)
         return history
 
     def _run(self, fits: list[Fit], verbose: int, passes: int) -> EnsembleHistory:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
-from fusedelta import parameters, profiling, progress, validation, weighting
+from fusedelta import parameters, progress, validation, weighting
 from fusedelta._net import Net
 from fusedelta._screen import Screen
 from fusedelta.assembly import Assembly
@@ -91,7 +90,7 @@ class Sequential(Assembly):
         callbacks: Callback | Iterable[Callback] | None = None,
         profile: bool = False,
         sample_weight: ArrayLike | None = None,
-        class_weight: dict[int, float] | str | None = None,
+        class_weight: Mapping[int, float] | str | None = None,
     ) -> History:
         """Train for a number of epochs; a second fit goes on where the first one ended.
 
@@ -152,7 +151,8 @@ class Sequential(Assembly):
         Raises
         ------
         TypeError, ValueError
-            If an argument is wrong; the weights are as they were.
+            If an argument is wrong. The weights are as they were; only what is found in a batch
+            that comes later, on disk, or by a callback may come after some steps.
         RuntimeError
             If another thread is in `fit` of this network.
         """
@@ -171,24 +171,6 @@ class Sequential(Assembly):
         if profile and verbose:
             progress.show(self.profile_)
         return history
-
-    @contextmanager
-    def _only_fit(self) -> Iterator[None]:
-        fitting = self._fitting
-        if not fitting.acquire(blocking=False):
-            raise RuntimeError(
-                "fit: this network is already being fitted in another thread, or by the fit whose "
-                "callback calls this one"
-            )
-        try:
-            yield
-        finally:
-            fitting.release()
-
-    @contextmanager
-    def _profiled(self, wanted: bool) -> Iterator[None]:
-        with profiling.profile(self) if wanted else nullcontext() as self.profile_:
-            yield
 
     def partial_fit(
         self,
@@ -209,6 +191,16 @@ class Sequential(Assembly):
         -------
         self : Sequential
             `history` has the figures.
+
+        Warns
+        -----
+        DivergenceWarning
+            As `fit`; the network is then as it was before.
+
+        Raises
+        ------
+        TypeError, ValueError, RuntimeError
+            As `fit`.
         """
         self.fit(X, y, 1, batch_size, shuffle=False, verbose=0, sample_weight=sample_weight)
         return self
@@ -228,6 +220,13 @@ class Sequential(Assembly):
         loss : float
             Before the update, which is made even if this is nan or infinite: only `fit` looks
             after that.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the data are wrong.
+        RuntimeError
+            If another thread is in `fit` of this network.
         """
         return self._engine.step(X, y, sample_weight)
 
@@ -255,10 +254,6 @@ class Sequential(Assembly):
         """
         return self._prepare.pair(X, y)
 
-    def reset_optimizer(self) -> None:
-        """Forget what the optimiser remembers of earlier steps (nothing, for plain `SGD`)."""
-        self._engine.reset_optimizer()
-
     # ----------------------------------------------------------------------------------------- use
 
     def predict(self, X: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
@@ -279,13 +274,18 @@ class Sequential(Assembly):
         ------
         TypeError, ValueError
             If X or out is wrong, or the network has not been built yet.
+        RuntimeError
+            If another thread is in `fit` of this network.
         """
         if type(X) is not np.ndarray and is_large(X, self._prepare):
             return predict_in_chunks(self._engine, self._prepare, X, out)
         return self._engine.predict(X, out)
 
     def predict_one(self, x: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
-        """Outputs for a single sample: as `predict`, with x of shape (k,) and out of shape (n,)."""
+        """Outputs for a single sample: as `predict`, with x of shape (k,) and out of shape (n,).
+
+        It raises what `predict` does.
+        """
         return self._engine.predict_one(x, out)
 
     def predict_classes(self, X: ArrayLike) -> np.ndarray:
@@ -303,25 +303,11 @@ class Sequential(Assembly):
 
         Raises
         ------
-        ValueError
-            If the loss is that of a regression.
+        TypeError, ValueError
+            As `predict`; and if the loss is that of a regression, or one of your own.
         """
         self._check_classification()
         return self._classes(self.predict(X))
-
-    def _check_classification(self) -> None:
-        if not self.is_classification:
-            raise ValueError(
-                f"predict_classes: {self.loss!r} is a regression loss, it has no classes; "
-                "expected a cross-entropy or a hinge"
-            )
-
-    def _classes(self, Y: np.ndarray) -> np.ndarray:
-        """Of outputs."""
-        if not self._loss.is_binary:
-            return Y.argmax(axis=1)
-        classes = (self._loss.threshold < Y).astype(np.int64)
-        return classes[:, 0] if classes.shape[1] == 1 else classes
 
     def evaluate(
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
@@ -337,6 +323,13 @@ class Sequential(Assembly):
         -------
         figures : dict
             ``{"loss": float}`` or ``{"loss": float, "accuracy": float}``.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the data are wrong, or the network has not been built yet.
+        RuntimeError
+            If another thread is in `fit` of this network.
         """
         loss, accuracy = measure_on(self._prepare, self._loss, X, y, sample_weight)(self._engine)
         return {"loss": loss, "accuracy": accuracy} if self.is_classification else {"loss": loss}
@@ -360,6 +353,13 @@ class Sequential(Assembly):
         loss : float
         grads : list of ndarray
             In the order and shapes of `trainable_weights`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the data are wrong, or the network has not been built yet.
+        RuntimeError
+            If another thread is in `fit` of this network.
         """
         self._check_built()
         X, y = self.prepare(X, y)

@@ -6,6 +6,7 @@ import math
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 
 from fusedelta import text
 
-__all__ = ["Progress", "bar", "figures", "show"]
+__all__ = ["Progress", "bar", "figures", "show", "warn"]
 
 #: How many regular lines a fit prints at most, with ``verbose=1``.
 LINES = 20
@@ -28,6 +29,14 @@ CHUNK_SECONDS = 0.2
 def show(message: object) -> None:
     """Print a message at once."""
     print(message, flush=True)
+
+
+def warn(message: str, category: type[Warning]) -> None:
+    """Warn of something in the call that came from outside of this package."""
+    frame, level = sys._getframe(), 1
+    while frame.f_back is not None and frame.f_globals["__name__"].startswith("fusedelta"):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, stacklevel=level)
 
 
 class Progress:

@@ -174,6 +174,18 @@ class States(Spelled):
             for name, count in counts.items():
                 setattr(self._engine, name, count)
 
+    def reset_optimizer(self) -> None:
+        """Forget what the optimiser remembers of earlier steps (nothing, for plain `SGD`).
+
+        Raises
+        ------
+        ValueError
+            If the network has not been built yet.
+        RuntimeError
+            If another thread is in `fit` of this network.
+        """
+        self._engine.reset_optimizer()
+
     @property
     def _optimizer_counts(self) -> dict[str, int]:
         counted = ("steps", *["accumulated"] * ("gradient" in self._engine.moments))

@@ -6,7 +6,6 @@ done between them. Validation data and `EarlyStopping` are no such thing: a `Wat
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Generator
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
@@ -41,9 +40,9 @@ def train(
         fit.begin()
         history = fit.run()
     if fit.shortage is not None:
-        warnings.warn(fit.shortage, UserWarning, stacklevel=3)
+        progress.warn(fit.shortage, UserWarning)
     if fit.divergence is not None:
-        warnings.warn(fit.divergence.message, DivergenceWarning, stacklevel=3)
+        progress.warn(fit.divergence.message, DivergenceWarning)
     return history
 
 

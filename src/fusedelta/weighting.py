@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -82,7 +82,7 @@ def of_classes(
             )
         counts = sum(np.bincount(_classes(prepare, y), minlength=n_classes) for y in targets)
         return np.sum(counts) / (np.count_nonzero(counts) * np.maximum(counts, 1))
-    if not isinstance(class_weight, dict):
+    if not isinstance(class_weight, Mapping):
         raise TypeError(
             "class_weight: expected a dict of class and weight, or 'balanced', got "
             f"{validation.shown(class_weight)}"
