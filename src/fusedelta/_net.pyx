@@ -6,22 +6,23 @@ from libc.stdint cimport int64_t, uint64_t
 
 cimport numpy as np
 
-from fusedelta._c cimport BLOCK_BYTES, NARROW, PREDICTING, TRAINING, score_t
+from fusedelta._c cimport BLOCK_BYTES, NARROW, PREDICTING, TRAINING, busy_release, busy_take, score_t
 from fusedelta._loops cimport PREDICT_ROWS, evaluate_all, predict_all, run_watched, unseen_t
 from fusedelta._optimizers cimport Optimizer
 from fusedelta._program cimport Program, accuracy, data_set, mean_loss
 from fusedelta._screen cimport Screen
-from fusedelta._turns cimport Turns
 from fusedelta._watch cimport Watch
 
+from _thread import allocate_lock
+
 from fusedelta._profile import Recorder, seconds_per_call
-from fusedelta.arrays import check_out
 
 np.import_array()
 
 cdef enum:
     PLANNED_STEPS = 262144               # learning rates that are worked out at a time
     NARROW_BATCH = 2                     # from this batch on the lanes are worth filling
+cdef double LOOK = 0.05                  # seconds between two looks whether what is waited for has become a training
 cdef double UNLOCKED_FLOPS = 2e5         # a call with less work keeps the GIL: dropping it costs about 50 ns
 
 
@@ -33,7 +34,7 @@ def is_thin(rows):
 
 
 @cython.final
-cdef class Net(Turns):
+cdef class Net:
     """The compiled engine of one network.
 
     Parameters
@@ -54,7 +55,7 @@ cdef class Net(Turns):
     """
 
     def __cinit__(self, list rows, loss, optimizer, np.ndarray params, np.ndarray state, prepare, n_threads):
-        self.params, self.state, self.prepare = params, state, prepare
+        self.params, self.state, self.prepare, self.waiting = params, state, prepare, []
         self.typenum, self.itemsize = np.PyArray_TYPE(params), np.PyArray_ITEMSIZE(params)
         self.optimizer = Optimizer(optimizer, rows, params)
         self.program = Program(rows, loss, self.optimizer, params, state, False, n_threads)
@@ -249,7 +250,7 @@ cdef class Net(Turns):
         cdef data_set data = self.data(X, y, weights)
         cdef Program program = self.trainer(data.m)
         cdef bint wanted = block is not None
-        if wanted and not (self.of_dtype(block, 1) and np.PyArray_SIZE(block) == np.PyArray_SIZE(self.params)
+        if wanted and not (self.screen.of_dtype(block, 1) and np.PyArray_SIZE(block) == np.PyArray_SIZE(self.params)
                            and <size_t> np.PyArray_DATA(block) % BLOCK_BYTES == 0):
             raise ValueError("block: expected a 64-byte aligned array of the parameters' dtype and size")
         self.acquire()
@@ -327,7 +328,7 @@ cdef class Net(Turns):
             ready, _ = self.prepare(X)
         cdef np.npy_intp shape[2]
         shape[0], shape[1] = np.PyArray_DIM(ready, 0), self.n
-        out = self.output_array(out, ready, 2, shape)
+        out = self.screen.output_array(out, ready, 2, shape)
         self.predict_rows(np.PyArray_BYTES(ready), shape[0], np.PyArray_BYTES(out))
         return out
 
@@ -338,7 +339,7 @@ cdef class Net(Turns):
         if ready is None:
             ready = self.prepare.sample(x)
         shape[0] = self.n
-        out = self.output_array(out, ready, 1, shape)
+        out = self.screen.output_array(out, ready, 1, shape)
         self.predict_rows(np.PyArray_BYTES(ready), 1, np.PyArray_BYTES(out))
         return out
 
@@ -383,10 +384,6 @@ cdef class Net(Turns):
 
     # ---- the user's arrays --------------------------------------------------------------------------------------
 
-    cdef inline bint of_dtype(self, object array, int ndim):
-        return (np.PyArray_CheckExact(array) and np.PyArray_TYPE(array) == self.typenum
-                and np.PyArray_NDIM(array) == ndim and np.PyArray_ISCARRAY_RO(array))
-
     def is_finite(self, np.ndarray block):
         """Whether no element of a contiguous block of the network's dtype is nan or infinite."""
         return self.screen.floats(block, -self.screen.largest, self.screen.largest) is not None
@@ -397,15 +394,47 @@ cdef class Net(Turns):
         targets = None if ready is None else self.screen.targets(y, np.PyArray_DIM(ready, 0))
         return self.prepare.pair(X, y) if targets is None else (ready, targets)
 
-    cdef object output_array(self, object out, object X, int ndim, np.npy_intp *shape):
-        cdef char *first
-        cdef const char *start = np.PyArray_BYTES(X)
-        if out is None:
-            return np.PyArray_EMPTY(ndim, shape, self.typenum, 0)
-        if not (self.of_dtype(out, ndim) and np.PyArray_ISWRITEABLE(out) and np.PyArray_DIM(out, 0) == shape[0]
-                and np.PyArray_DIM(out, ndim - 1) == shape[ndim - 1]):
-            check_out(out, tuple([shape[i] for i in range(ndim)]), self.params.dtype)
-        first = np.PyArray_BYTES(out)
-        if first < start + np.PyArray_NBYTES(X) and start < first + np.PyArray_NBYTES(out):
-            raise ValueError("out: expected memory of its own, got an array that overlaps the inputs")
-        return out
+    # ---- one user at a time -----------------------------------------------------------------------------------------
+    #
+    # Those that wait get it in the order in which they came, handed over: left free, the same thread would mostly be
+    # faster to take it again, and one that trains step after step would leave nothing to those that predict.
+
+    cpdef int acquire(self) except -1:
+        """Take the network. Waits for another thread's prediction or step; a network in training is an error."""
+        if busy_take(&self.busy):
+            return 0
+        turn = allocate_lock()
+        turn.acquire()
+        self.waiting.append(turn)
+        try:
+            while not busy_take(&self.busy):
+                if self.training:
+                    raise RuntimeError(
+                        "this network is training in another thread, or its own loss or learning rate calls it: "
+                        "wait for it, or use a copy")
+                if turn.acquire(timeout=LOOK):  # it was handed over, and has been taken all the time
+                    return 0
+            self.waiting.remove(turn)
+        except BaseException:
+            try:
+                self.waiting.remove(turn)
+            except ValueError:  # it was handed over meanwhile
+                self.release()
+            raise
+        return 0
+
+    cpdef void release(self) noexcept:
+        """Let the next thread have it."""
+        try:
+            turn = self.waiting.pop(0) if self.waiting else None
+        except IndexError:  # without a GIL, the last one may have given up
+            turn = None
+        if turn is None:
+            busy_release(&self.busy)
+        else:
+            turn.release()
+
+    def forked(self):
+        """In the child of a fork: the threads that had the network are not here to give it back."""
+        self.training, self.waiting = False, []
+        busy_release(&self.busy)

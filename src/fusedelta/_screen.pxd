@@ -1,3 +1,4 @@
+cimport numpy as np
 from libc.stddef cimport ptrdiff_t
 
 from fusedelta._c cimport kernels_t
@@ -7,6 +8,7 @@ cdef class Screen:
     cdef const kernels_t *cpu
     cdef const kernels_t *other_cpu  # of the other dtype
     cdef int typenum, other          # numpy's numbers of the network's dtype, and of the other
+    cdef object dtype
     cdef ptrdiff_t k, n
     cdef double largest              # finite number of the dtype
     cdef double least, most          # targets
@@ -17,4 +19,6 @@ cdef class Screen:
     cpdef object sample(self, object x)
     cpdef object targets(self, object y, ptrdiff_t m)
     cpdef object weights(self, object sample_weight, ptrdiff_t m)
+    cdef bint of_dtype(self, object array, int ndim)
+    cdef object output_array(self, object out, object X, int ndim, np.npy_intp *shape)
     cdef object labels(self, object y)

@@ -12,6 +12,7 @@ cimport numpy as np
 
 from fusedelta._cpu cimport current_kernels
 
+from fusedelta.arrays import check_out
 from fusedelta.targets import SUM_TOLERANCE
 
 np.import_array()
@@ -41,7 +42,7 @@ cdef class Screen:
 
     def __cinit__(self, ptrdiff_t n_inputs, ptrdiff_t n_outputs, dtype, loss):
         cdef bint single = dtype.itemsize == 4
-        self.k, self.n = n_inputs, n_outputs
+        self.k, self.n, self.dtype = n_inputs, n_outputs, dtype
         self.typenum = np.NPY_FLOAT32 if single else np.NPY_FLOAT64
         self.other = np.NPY_FLOAT64 if single else np.NPY_FLOAT32
         self.cpu = current_kernels(4 if single else 8)
@@ -102,6 +103,24 @@ cdef class Screen:
                 and cpu.all_within(np.PyArray_DATA(array), np.PyArray_SIZE(array), low, high)):
             return None
         return array if typenum == self.typenum else np.PyArray_Cast(array, self.typenum)
+
+    cdef inline bint of_dtype(self, object array, int ndim):
+        return (np.PyArray_CheckExact(array) and np.PyArray_TYPE(array) == self.typenum
+                and np.PyArray_NDIM(array) == ndim and np.PyArray_ISCARRAY_RO(array))
+
+    cdef object output_array(self, object out, object X, int ndim, np.npy_intp *shape):
+        """`out`, if results of that shape can be written there, or a new array if it is None."""
+        cdef char *first
+        cdef const char *start = np.PyArray_BYTES(X)
+        if out is None:
+            return np.PyArray_EMPTY(ndim, shape, self.typenum, 0)
+        if not (self.of_dtype(out, ndim) and np.PyArray_ISWRITEABLE(out) and np.PyArray_DIM(out, 0) == shape[0]
+                and np.PyArray_DIM(out, ndim - 1) == shape[ndim - 1]):
+            check_out(out, tuple([shape[i] for i in range(ndim)]), self.dtype)
+        first = np.PyArray_BYTES(out)
+        if first < start + np.PyArray_NBYTES(X) and start < first + np.PyArray_NBYTES(out):
+            raise ValueError("out: expected memory of its own, got an array that overlaps the inputs")
+        return out
 
     cdef object labels(self, object y):
         cdef const int64_t *labels

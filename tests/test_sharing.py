@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 import fusedelta as fd
-from fusedelta._turns import Turns
 
 X = np.ones((64, 256), np.float32)
 Y = np.zeros((64, 256), np.float32)
@@ -69,7 +68,7 @@ def test_whole_states_are_read(learner):
 
 
 def test_they_come_in_their_order():
-    turns, order, threads = Turns(), [], []
+    turns, order, threads = build()._engine, [], []
     turns.acquire()
 
     def use(number):
