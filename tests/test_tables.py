@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 
 import numpy as np
 import pytest
@@ -148,21 +149,24 @@ class TestColumns:
         table = table_of(a=["1", " 2.5 ", "-3e2"])
         np.testing.assert_array_equal(table.numbers("a"), [1.0, 2.5, -300.0])
 
-    @pytest.mark.parametrize("missing", ["", " ", "NA", "nan", "NULL", "?", "None"])
-    def test_missing_number_is_named(self, missing):
-        with pytest.raises(
-            ValueError, match=r"^data.csv, line 4, column 'age': the value is missing$"
-        ):
-            table_of(age=["1", "2", missing]).numbers("age")
+    @pytest.mark.parametrize("missing", ["", " ", "NA", "nan", "NULL", "?", "None", "<NA>"])
+    @pytest.mark.parametrize("present", ["1", "red"])
+    def test_missing_value_is_named(self, missing, present):
+        table = table_of(age=[present, present, missing])
+        take = table.numbers if present == "1" else table.texts
+        shown = f" ('{missing}')" if missing.strip() else ""
+        message = f"data.csv, line 4, column 'age': the value is missing{shown}"
+        with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+            take("age")
 
-    @pytest.mark.parametrize("value", ["x", "inf", "1,5"])
+    def test_words_that_say_none_are_categories(self):
+        assert table_of(colour=["none", "red", "na"]).texts("colour") == ["none", "red", "na"]
+
+    @pytest.mark.parametrize("value", ["x", "inf", "1,5", "1_2", "\uff11", "+nan"])
     def test_what_is_no_number_is_named(self, value):
-        with pytest.raises(ValueError, match=f"line 3, column 'a': '{value}' is not a finite"):
+        message = f"line 3, column 'a': '{value}' is not a finite"
+        with pytest.raises(ValueError, match=re.escape(message)):
             table_of(a=["1", value, "2"]).numbers("a")
-
-    def test_missing_text_is_named(self):
-        with pytest.raises(ValueError, match="line 3, column 'a': the value is missing"):
-            table_of(a=["x", "  ", "y"]).texts("a")
 
     @pytest.mark.parametrize(
         ("values", "numeric"),
@@ -173,6 +177,9 @@ class TestColumns:
             (["1,5", "2,5", "1,000.5"], True),
             (["a,5", "b,5"], False),
             (["1", "a", "b"], False),
+            (["1_1", "1_2", "2_1"], False),  # codes
+            (["\uff11", "\uff12"], False),
+            (["1e3", ".5", "-5.", "+1E-3 "], True),
             (["a", "b"], False),
             (["", "?"], False),
         ],

@@ -11,6 +11,7 @@ column below each of its fields.
 from __future__ import annotations
 
 import csv
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,13 +24,32 @@ import numpy as np
 from fusedelta import validation
 from fusedelta._frozen import frozen
 
-__all__ = ["BUNDLED", "Table", "are_numbered", "load_bundled", "read_csv", "write_csv"]
+__all__ = ["BUNDLED", "Table", "are_numbered", "is_number", "load_bundled", "read_csv", "write_csv"]
 
 BUNDLED = ("breast_cancer", "diabetes", "digits", "iris", "wine")
 """The data sets of scikit-learn that `load_bundled` knows; the target is the last column."""
 
 DELIMITERS = (";", "\t", ",")  # a tie goes to the earlier one: commas may be those of 1,5
-MISSING = {"", "?", "n/a", "na", "nan", "none", "null"}
+
+#: Values that are not there, as pandas knows them, and "?"; "none" and "na" may be categories.
+MISSING = set(
+    [
+        "?",
+        "#N/A",
+        "#NA",
+        "<NA>",
+        "N/A",
+        "n/a",
+        "NA",
+        "NaN",
+        "nan",
+        "-NaN",
+        "-nan",
+        "NULL",
+        "null",
+        "None",
+    ]
+) | {""}
 
 #: With so many rows below it the first line is compared, to tell whether it is a header.
 COMPARED_ROWS = 1000
@@ -90,7 +110,7 @@ class Table:
         """
         values = self.columns[name]
         try:
-            return bool(np.isfinite(np.array(values, dtype=np.float64)).any())  # most columns
+            return bool(np.isfinite(_all_numbers(values)).any())  # most columns
         except ValueError:
             present = [value for value in values if not _is_missing(value)]
             return bool(present) and _mostly_numbers(present)
@@ -114,9 +134,9 @@ class Table:
         """
         values = self.columns[name]
         try:
-            numbers = np.array(values, dtype=np.float64)
+            numbers = _all_numbers(values)
         except ValueError:
-            numbers = np.array([float(v) if _is_number(v) else np.nan for v in values])
+            numbers = np.array([_number(v) if is_number(v) else np.nan for v in values])
         unfit = np.flatnonzero(~np.isfinite(numbers))
         if unfit.size:
             raise self.refusal(name, int(unfit[0]), "is not a finite number such as 1.5")
@@ -137,17 +157,20 @@ class Table:
         Raises
         ------
         ValueError
-            Naming the first line that has no value.
+            Naming the first line whose value is missing.
         """
         texts = [str(value).strip() for value in self.columns[name]]
-        if "" in texts:
-            raise self.refusal(name, texts.index(""), "")
+        if not MISSING.isdisjoint(texts):
+            missing = next(row for row, text in enumerate(texts) if text in MISSING)
+            raise self.refusal(name, missing, "")
         return texts
 
     def refusal(self, name: str, row: int, reason: str) -> ValueError:
         """Return the error that says where a value stands and what is wrong with it."""
         value = self.columns[name][row]
-        trouble = "the value is missing" if _is_missing(value) else f"{value!r} {reason}"
+        trouble = f"{value!r} {reason}"
+        if _is_missing(value):
+            trouble = "the value is missing" + f" ({value!r})" * bool(str(value).strip())
         return ValueError(f"{self.source}, line {self.lines[row]}, column {name!r}: {trouble}")
 
 
@@ -206,6 +229,14 @@ def read_csv(path: str | PathLike[str], header: bool | None = None) -> Table:
 def are_numbered(names: Iterable[str]) -> bool:
     """Tell whether these are names that `read_csv` gives to columns without any."""
     return all(re.fullmatch(NUMBERED.format("[1-9][0-9]*"), name) for name in names)
+
+
+def is_number(value: object) -> bool:
+    """Tell whether a text is a number as other readers of CSV understand it, maybe infinite."""
+    try:
+        return not math.isnan(_number(value))
+    except ValueError:
+        return False
 
 
 def load_bundled(name: str) -> Table:
@@ -315,20 +346,32 @@ def _check_names(fields: list[str], source: str) -> list[str]:
 
 
 def _is_missing(value: object) -> bool:
-    return str(value).strip().lower() in MISSING
+    return str(value).strip() in MISSING
 
 
 def _mostly_numbers(values: Sequence[object]) -> bool:
     """Tell whether at least half of them are numbers, or try to be, as 1,5 or 1,000."""
-    return 2 * sum(_is_number(str(value).replace(",", "")) for value in values) >= len(values)
+    return 2 * sum(is_number(str(value).replace(",", "")) for value in values) >= len(values)
 
 
-def _is_number(value: str | float) -> bool:
-    try:
-        float(value)
-    except ValueError:
-        return False
-    return True
+def _all_numbers(values: Sequence[Any] | np.ndarray) -> np.ndarray:
+    """Return them as float64, all at once, or raise ValueError."""
+    if not isinstance(values, np.ndarray) or values.dtype.kind not in "biuf":
+        _refuse_code("".join(map(str, values)))
+    return np.array(values, dtype=np.float64)
+
+
+def _number(value: object) -> float:
+    """Return what a text stands for, or raise ValueError."""
+    text = str(value).strip()
+    _refuse_code(text)
+    return float(text)
+
+
+def _refuse_code(text: str) -> None:
+    """Raise ValueError for what only Python takes for numbers: 1_2, digits of other scripts."""
+    if "_" in text or not text.isascii():
+        raise ValueError
 
 
 def _quoted(names: list[str], most: int = 12) -> str:
