@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import re
 
 import numpy as np
@@ -46,6 +47,26 @@ class TestReading:
         table = read_csv(csv_file("\n\na;b\n1;2\n"))
         assert dict(table.columns) == {"a": ["1"], "b": ["2"]}
         assert table.lines == [4]
+
+    @pytest.mark.parametrize("blank", ["   ", " \t "])
+    def test_lines_of_blanks_are_blank(self, csv_file, blank):
+        table = read_csv(csv_file(f"{blank}\na,b\n1,2\n{blank}\n3,4\n{blank}"))
+        assert (dict(table.columns), table.lines) == ({"a": ["1", "3"], "b": ["2", "4"]}, [3, 5])
+
+    def test_the_first_line_is_a_record_with_line_breaks(self, csv_file):
+        table = read_csv(csv_file('"a, in\nall; or so",b\n1,2\n'))
+        assert dict(table.columns) == {"a, in\nall; or so": ["1"], "b": ["2"]}
+
+    def test_an_empty_value_of_a_single_column_is_no_blank_line(self, csv_file):
+        assert read_csv(csv_file('a\n""\n1\n'), header=True).columns == {"a": ["", "1"]}
+
+    def test_a_pipe_is_read_once(self):
+        reader, writer = os.pipe()
+        os.write(writer, b"\na;b\n1;2\n")
+        os.close(writer)
+        table = read_csv(f"/dev/fd/{reader}")
+        os.close(reader)
+        assert dict(table.columns) == {"a": ["1"], "b": ["2"]}
 
     @pytest.mark.parametrize(
         ("content", "message"),

@@ -11,10 +11,11 @@ column below each of its fields.
 from __future__ import annotations
 
 import csv
+import io
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
 from os import PathLike
 from typing import Any, TextIO
@@ -32,24 +33,8 @@ BUNDLED = ("breast_cancer", "diabetes", "digits", "iris", "wine")
 DELIMITERS = (";", "\t", ",")  # a tie goes to the earlier one: commas may be those of 1,5
 
 #: Values that are not there, as pandas knows them, and "?"; "none" and "na" may be categories.
-MISSING = set(
-    [
-        "?",
-        "#N/A",
-        "#NA",
-        "<NA>",
-        "N/A",
-        "n/a",
-        "NA",
-        "NaN",
-        "nan",
-        "-NaN",
-        "-nan",
-        "NULL",
-        "null",
-        "None",
-    ]
-) | {""}
+MISSING = {"", "?", "#N/A", "#NA", "<NA>", "N/A", "n/a", "NA", "NULL", "null", "None"}
+MISSING |= {"NaN", "nan", "-NaN", "-nan"}
 
 #: With so many rows below it the first line is compared, to tell whether it is a header.
 COMPARED_ROWS = 1000
@@ -181,7 +166,8 @@ def read_csv(path: str | PathLike[str], header: bool | None = None) -> Table:
     ----------
     path : path-like
         UTF-8 text, delimited by the one of comma, semicolon and tab that splits the first line into
-        most columns, a comma last. Fields may be quoted. Blank lines are ignored.
+        most columns, a comma last. Fields may be quoted, with line breaks in them. Blank lines are
+        ignored. It is read once, so it may be a pipe.
     header : bool, optional
         Whether the first line names the columns. Otherwise it is a row, and the columns are named
         ``column_1``, ``column_2`` and so on. By default the fields of the first line are compared
@@ -211,7 +197,7 @@ def read_csv(path: str | PathLike[str], header: bool | None = None) -> Table:
         header = validation.boolean("header", header)
     with open(path, encoding="utf-8-sig", newline="") as file:
         try:
-            rows, lines = _read_rows(file, source)
+            rows, lines = _read_rows(file.read(), source)
         except UnicodeDecodeError as error:
             raise ValueError(f"{source} is not a text file in UTF-8: {error}") from None
         except csv.Error as error:
@@ -281,27 +267,35 @@ def write_csv(file: TextIO, columns: Mapping[str, Sequence[str]]) -> None:
     writer.writerows(zip(*columns.values(), strict=True))
 
 
-def _read_rows(file: TextIO, source: str) -> tuple[list[list[str]], list[int]]:
+def _read_rows(content: str, source: str) -> tuple[list[list[str]], list[int]]:
     """Return rows of as many fields as the first, and the line on which each row ends."""
-    first = next(filter(str.strip, file), "")
-    delimiter = max(DELIMITERS, key=lambda each: len(next(csv.reader([first], delimiter=each), [])))
-    file.seek(0)
-    reader = csv.reader(file, delimiter=delimiter)
+    delimiter = max(DELIMITERS, key=lambda each: _width(content, each))
     rows: list[list[str]] = []
     lines = []
-    for row in reader:
-        if not row:
-            continue
+    for line, row in _records(content, delimiter):
         if rows and len(row) != len(rows[0]):
             raise ValueError(
-                f"{source}, line {reader.line_num}: {len(row)} fields, "
-                f"but the first line has {len(rows[0])}"
+                f"{source}, line {line}: {len(row)} fields, but the first line has {len(rows[0])}"
             )
         rows.append(row)
-        lines.append(reader.line_num)
+        lines.append(line)
     if not rows:
         raise ValueError(f"{source} is empty; expected a line for each row")
     return rows, lines
+
+
+def _width(content: str, delimiter: str) -> int:
+    """Return how many fields the first line has that holds something."""
+    rows = (row for _, row in _records(content, delimiter) if any(map(str.strip, row)))
+    return len(next(rows, []))
+
+
+def _records(content: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield the fields of each line that is not blank, and the number of the line they end on."""
+    reader = csv.reader(io.StringIO(content, newline=""), delimiter=delimiter)
+    for row in reader:
+        if row and not (len(row) == 1 and row[0].isspace()):
+            yield reader.line_num, row
 
 
 def _has_header(rows: list[list[str]], source: str) -> bool:
