@@ -95,3 +95,17 @@ def run(capsys):
         return status, captured.out, captured.err
 
     return run
+
+
+@pytest.fixture
+def refused(run):
+    """Run a command that must fail; return its message."""
+
+    def refused(*arguments):
+        status, _, errors = run(*arguments)
+        assert status == 2
+        assert errors.startswith("fusedelta: error: ")
+        assert errors.count("\n") == 1
+        return errors.removeprefix("fusedelta: error: ").rstrip("\n")
+
+    return refused

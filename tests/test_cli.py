@@ -17,20 +17,6 @@ from fusedelta.tables import load_bundled
 
 
 @pytest.fixture
-def refused(run):
-    """Run a command that must fail; return its message."""
-
-    def refused(*arguments):
-        status, _, errors = run(*arguments)
-        assert status == 2
-        assert errors.startswith("fusedelta: error: ")
-        assert errors.count("\n") == 1
-        return errors.removeprefix("fusedelta: error: ").rstrip("\n")
-
-    return refused
-
-
-@pytest.fixture
 def data(tmp_path):
     """Write a table of rows that a network can learn; return its path."""
 

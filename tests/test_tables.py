@@ -302,13 +302,34 @@ class TestEncoding:
 
     def test_classes_in_numerical_order(self):
         table = table_of(digit=["10", "9", "10", "9"])
-        assert Categorical.fit(table, "digit", 10).values == ("9", "10")
+        assert Categorical.fit(table, "digit").values == ("9", "10")
+
+    def test_numbers_are_the_same_class_however_they_are_written(self):
+        table = table_of(digit=["1.0", "01", "1", "+2", "3e0", "2.00"])
+        classes = Categorical.fit(table, "digit")
+        assert classes.values == ("1", "+2", "3e0")
+        assert classes.indices(table).tolist() == [0, 0, 0, 1, 2, 1]
+        new = table_of(digit=["3", "2"])
+        assert classes.indices(new).tolist() == [2, 1]
+        with pytest.raises(ValueError, match="line 2, column 'digit': 'x' is none of the values"):
+            classes.indices(table_of(digit=["x"]))
+
+    @pytest.mark.parametrize(
+        "values", [("1", "1.0", "x"), ("12345678901234567890", "12345678901234567891")]
+    )
+    def test_texts_that_are_not_the_same_number_are_told_apart(self, values):
+        assert Categorical.fit(table_of(code=[*values, *values]), "code").values == values
 
     @pytest.mark.parametrize(
         ("columns", "target", "task", "message"),
         [
             ({"a": ["1", "2"], "b": ["x", "x"]}, "c", "classification", "has no column 'c'"),
-            ({"b": ["x", "y"]}, "b", "classification", "has no feature columns beside the target"),
+            (
+                {"b": ["x", "y"]},
+                "b",
+                "classification",
+                "has no feature columns beside the target 'b'; expected columns separated by",
+            ),
             (
                 {"a": ["1", "2"], "b": ["x", "x"]},
                 "b",
@@ -322,7 +343,14 @@ class TestEncoding:
                 "b",
                 "classification",
                 "column 'name' holds 6 different texts in 6 rows, such as 'u'; "
-                "expected at most 3 categories",
+                "expected at most 3 categories \\(--drop leaves a column out\\)",
+            ),
+            (
+                {"a": list("001101"), "b": list("uvwxyz")},
+                "b",
+                "classification",
+                "target 'b' holds 6 different texts in 6 rows, such as 'u'; "
+                "expected at most 3 classes \\(--target names another column\\)",
             ),
             ({"a": ["1e308", "-1e308"], "b": ["x", "y"]}, "b", "classification", "are too large"),
         ],

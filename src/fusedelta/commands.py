@@ -17,7 +17,7 @@ import numpy as np
 
 import fusedelta as fd
 from fusedelta import choices, demos, plots, text
-from fusedelta.encoding import Categorical, Encoding, detect_task
+from fusedelta.encoding import Categorical, Encoding, Task, detect_task
 from fusedelta.progress import show
 from fusedelta.tables import Table, are_numbered, load_bundled, read_csv, write_csv
 from fusedelta.tabular import TableModel, split_rows
@@ -30,9 +30,7 @@ def train(options: Namespace) -> None:
     """Train a network on a table, report its figures, and save and draw what is wanted."""
     table, target = _training_table(options)
     task = options.task or detect_task(table, target)
-    labels = np.array(table.texts(target)) if task == "classification" else np.zeros(len(table))
-    rows, held_out = split_rows(labels, options.validation_split, options.seed)
-    encoding = Encoding.fit(table, target, task, rows)
+    encoding, rows, held_out = _encode(table, target, task, options)
     model = _build(encoding, len(rows), options)
     _check_outputs(model, options)
     X, y = encoding.inputs(table), encoding.targets(table)
@@ -146,6 +144,16 @@ def _training_table(options: Namespace) -> tuple[Table, str]:
     target = options.target if options.target is not None else list(table.columns)[-1]
     table.require([target])
     return table, target
+
+
+def _encode(
+    table: Table, target: str, task: Task, options: Namespace
+) -> tuple[Encoding, np.ndarray, np.ndarray]:
+    """Return how the columns are encoded, the rows for training, and those held out."""
+    encoding = Encoding.fit(table, target, task, np.arange(len(table)))  # what is wrong comes first
+    labels = encoding.targets(table) if task == "classification" else np.zeros(len(table))
+    rows, held_out = split_rows(labels, options.validation_split, options.seed)
+    return Encoding.fit(table, target, task, rows), rows, held_out
 
 
 def _build(encoding: Encoding, m: int, options: Namespace) -> TableModel:

@@ -7,13 +7,15 @@ them together; as a dictionary of plain values it is saved with the network that
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any, Literal
 
 import numpy as np
 
 from fusedelta._frozen import frozen
-from fusedelta.tables import Table
+from fusedelta.tables import Table, is_number
 
 __all__ = ["Categorical", "Encoding", "Numeric", "Task", "detect_task"]
 
@@ -70,30 +72,36 @@ class Numeric:
 class Categorical:
     """A column of texts out of a fixed set.
 
+    Where all of them are numbers they are compared as such: 1.0 is 1.
+
     Attributes
     ----------
     name : str
         The column.
     values : tuple of str
-        The texts, in numerical order if all of them are numbers, else in alphabetical order.
+        The texts, in numerical order if all of them are numbers, each written the shortest way
+        that was found, else in alphabetical order.
     """
 
     name: str
     values: tuple[str, ...]
 
     @classmethod
-    def fit(cls, table: Table, name: str, most: int) -> Categorical:
-        """Collect the values of a column: at most `most`, each on average at least twice."""
-        texts = table.texts(name)
-        values = _in_order(set(texts))
-        most = min(most, max(2, len(texts) // 2))
-        if len(values) > most:
+    def fit(cls, table: Table, name: str) -> Categorical:
+        """Collect the values of a column."""
+        texts = sorted(set(table.texts(name)), key=lambda text: (-len(text), text))
+        value = _meaning(texts)
+        spellings = {value(text): text for text in texts}  # the last, which is the shortest, stays
+        return cls(name, tuple(spellings[each] for each in sorted(spellings)))
+
+    def check(self, table: Table, most: int, column: str, advice: str) -> None:
+        """Raise ValueError if there are too many values, or each is not there twice on average."""
+        most = min(most, max(2, len(table) // 2))
+        if self.width > most:
             raise ValueError(
-                f"{table.source}, column {name!r} holds {len(values)} different texts in "
-                f"{len(texts)} rows, such as {values[0]!r}; expected at most {most} categories "
-                "(--drop leaves a column out)"
+                f"{table.source}, {column} {self.name!r} holds {self.width} different texts in "
+                f"{len(table)} rows, such as {self.values[0]!r}; expected at most {most} {advice}"
             )
-        return cls(name, tuple(values))
 
     @property
     def width(self) -> int:
@@ -102,13 +110,15 @@ class Categorical:
 
     def indices(self, table: Table) -> np.ndarray:
         """Return the place of each row's value among `values`, int64 of shape (m,)."""
-        places = {value: place for place, value in enumerate(self.values)}
+        value = _meaning(self.values)
+        places = {value(text): place for place, text in enumerate(self.values)}
         texts = table.texts(self.name)
+        found = {text: places.get(value(text)) for text in set(texts)}
         for row, text in enumerate(texts):
-            if text not in places:
+            if found[text] is None:
                 known = ", ".join(map(repr, self.values[:10]))
                 raise table.refusal(self.name, row, f"is none of the values known: {known}")
-        return np.array([places[text] for text in texts], dtype=np.int64)
+        return np.array([found[text] for text in texts], dtype=np.int64)
 
     def encode(self, table: Table) -> np.ndarray:
         """Return a 1 in the column of each row's value, of shape (m, width)."""
@@ -164,11 +174,14 @@ class Encoding:
         table.require([target])
         names = [name for name in table.columns if name != target]
         if not names:
-            raise ValueError(f"{table.source} has no feature columns beside the target {target!r}")
+            raise ValueError(
+                f"{table.source} has no feature columns beside the target {target!r}; expected "
+                "columns separated by commas, semicolons or tabs"
+            )
         features = tuple(
             Numeric.fit(table, name, rows)
             if table.is_numeric(name)
-            else Categorical.fit(table, name, MOST_VALUES)
+            else _fit_categories(table, name)
             for name in names
         )
         if task == "classification":
@@ -241,8 +254,15 @@ def detect_task(table: Table, target: str) -> Task:
     return "classification" if few else "regression"
 
 
+def _fit_categories(table: Table, name: str) -> Categorical:
+    categories = Categorical.fit(table, name)
+    categories.check(table, MOST_VALUES, "column", "categories (--drop leaves a column out)")
+    return categories
+
+
 def _fit_classes(table: Table, name: str) -> Categorical:
-    classes = Categorical.fit(table, name, len(table))
+    classes = Categorical.fit(table, name)
+    classes.check(table, len(table), "target", "classes (--target names another column)")
     if classes.width < 2:
         raise ValueError(
             f"{table.source}, target {name!r} has the single class {classes.values[0]!r}; "
@@ -267,9 +287,14 @@ def _column(plain: dict[str, Any]) -> Numeric | Categorical:
     return Numeric(plain["name"], plain["mean"], plain["scale"])
 
 
-def _in_order(texts: set[str]) -> list[str]:
-    """Sort by number if all are numbers, else by text."""
-    try:
-        return sorted(sorted(texts), key=float)
-    except ValueError:
-        return sorted(texts)
+def _meaning(texts: Iterable[str]) -> Callable[[str], Any]:
+    """Return what tells these texts apart: their numbers, if all of them are numbers."""
+    return _number if all(map(is_number, texts)) else str
+
+
+def _number(text: str) -> Any:
+    """Return the number that a text stands for, whole ones to the last digit, or else the text."""
+    for kind in (int, float) if is_number(text) else ():
+        with suppress(ValueError):
+            return kind(text)
+    return text
