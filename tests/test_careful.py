@@ -1,6 +1,14 @@
 """The command line loses no results and misreads no tables."""
 
+import re
+
+import numpy as np
 import pytest
+
+from fusedelta import choices
+from fusedelta.encoding import Encoding
+from fusedelta.tables import Table
+from fusedelta.tabular import TableModel
 
 
 @pytest.mark.parametrize(
@@ -16,3 +24,45 @@ def test_what_is_wrong_with_a_table_comes_before_the_held_out_rows(
 ):
     (tmp_path / "data.csv").write_text(content)
     assert message in refused("train", tmp_path / "data.csv", "--header")
+
+
+def trained(dtype, target):
+    """A model that has seen a table of a number and the target, and that table."""
+    columns = {"a": np.linspace(-1, 1, len(target)), "y": np.asarray(target)}
+    table = Table("data.csv", columns, range(2, 2 + len(target)))
+    task = "regression" if table.is_numeric("y") else "classification"
+    encoding = Encoding.fit(table, "y", task, np.arange(len(table)))
+    model = TableModel.build(encoding, choices.hidden_layers([8], "tanh"), dtype=dtype, seed=3)
+    model.net.fit(encoding.inputs(table), encoding.targets(table), epochs=20, verbose=0)
+    return model, table
+
+
+@pytest.mark.parametrize(
+    ("scale", "mean"),
+    [(1, 0), (30, 1.7e9), (3e9, 1e10), (1e-12, 0), (1e140, 0), (1e-3, 1e3), (1, 1e-9)],
+)
+def test_numbers_are_written_without_loss_and_with_few_digits(dtype, scale, mean):
+    model, table = trained(dtype, mean + scale * np.linspace(-1, 1, 50) ** 3)
+    outputs = model.net.predict(model.encoding.inputs(table))[:, 0]
+    texts = model.predict(table)["y"]
+    numbers, target = np.array(texts, dtype=np.float64), model.encoding.target
+    outputs = outputs.astype(np.float64)
+    encoding = 3 * np.spacing(abs(outputs)) + 2 * np.spacing(abs(target.mean)) / target.scale
+    lost = abs((numbers - target.mean) / target.scale - outputs) - encoding
+    assert (lost <= (0 if dtype == "float64" else np.spacing(abs(outputs.astype(dtype))) / 2)).all()
+    if dtype == "float32":
+        assert np.mean([len(re.sub("e.*|[^0-9]", "", text)) for text in texts]) < 17
+
+
+def test_a_long_number_is_as_long_as_it_has_to_be():
+    model, table = trained("float32", 1.7e9 + 40 * np.arange(50.0))
+    assert all(re.fullmatch(r"1[67]\d{8}\.\d{1,7}", text) for text in model.predict(table)["y"])
+
+
+def test_probabilities_are_written_without_loss(dtype):
+    model, table = trained(dtype, ["u", "v", "w", "w"] * 9)
+    columns = model.predict(table, proba=True)
+    probabilities = model.net.predict(model.encoding.inputs(table))
+    for i, value in enumerate("uvw"):
+        texts = columns[f"probability_{value}"]
+        np.testing.assert_array_equal(np.array(texts, dtype), probabilities[:, i])

@@ -136,7 +136,7 @@ class TableModel:
                 raise ValueError(
                     f"proba: the model predicts the number {target.name!r}, not classes"
                 )
-            return {target.name: _texts(target.decode(self.net.predict(X)[:, 0]))}
+            return {target.name: _texts_of(target, self.net.predict(X)[:, 0])}
         columns = {target.name: target.decode(self.net.predict_classes(X))}
         return columns | self._probabilities(target, X) if proba else columns
 
@@ -151,7 +151,7 @@ class TableModel:
         if target.width == 2:
             outputs = np.hstack([1.0 - outputs, outputs])
         return {
-            f"probability_{value}": _texts(probabilities)
+            f"probability_{value}": list(map(_shortest, probabilities))
             for value, probabilities in zip(target.values, outputs.T, strict=True)
         }
 
@@ -213,5 +213,14 @@ def split_rows(labels: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarr
     return np.flatnonzero(~held_out), np.flatnonzero(held_out)
 
 
-def _texts(numbers: np.ndarray) -> list[str]:
-    return [f"{number:.8g}" for number in numbers]
+def _texts_of(target: Numeric, outputs: np.ndarray) -> list[str]:
+    """Return decoded outputs with the fewest digits that are encoded as the same outputs again."""
+    steps = np.log10(np.spacing(np.abs(outputs)), dtype=np.float64) + math.log10(target.scale)
+    digits = np.ceil(math.log10(2) - steps).astype(int)  # at most a quarter of a step is lost
+    numbers = target.decode(outputs).tolist()
+    return [_shortest(round(*each)) for each in zip(numbers, digits.tolist(), strict=True)]
+
+
+def _shortest(number: float | np.floating) -> str:
+    """Return a number with the fewest digits that tell it apart in its dtype."""
+    return str(number).removesuffix(".0")
