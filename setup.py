@@ -92,10 +92,9 @@ class BuildExt(build_ext):
             extension.extra_link_args = link_flags + self.strip_flags(extension)
             extension.libraries = libraries
 
-        jobs = os.cpu_count() or 1
-        self.parallel = self.parallel or jobs
+        self.parallel = self.parallel or os.cpu_count() or 1
         compile_files = self.compiler.compile
-        with ThreadPoolExecutor(jobs) as pool:
+        with ThreadPoolExecutor(self.parallel) as pool:
 
             def compile_in_parallel(sources, *, extra_postargs, **kwargs):
                 def compile_one(source):

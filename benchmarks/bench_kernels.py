@@ -184,7 +184,7 @@ class Layer:
         self.matrices.W[:, :n] = rng.standard_normal((k + 1, n)) / np.sqrt(k)
         self.samples = rng.standard_normal((m, k)).astype(case.dtype)
         self.order = rng.permutation(m)
-        self.statistics = zeros((max(5, m), self.matrices.Y.shape[1]), case.dtype)
+        self.statistics = zeros((max(7, m), self.matrices.Y.shape[1]), case.dtype)
         self.moving = zeros((2, self.matrices.Y.shape[1]), case.dtype)
 
     def run(self, times: int) -> None:

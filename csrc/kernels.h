@@ -36,15 +36,16 @@
  * dense_forward   Y = act(X W + b), the share's samples. X may have any stride and alignment.
  * dense_backward  Dx = (D W^T) * act_below'(X), the share's samples; writes the padding of Dx as zero.
  * dense_update    target = beta target + alpha [X 1]^T D over m samples, the share's rows of (k + 1, ld), a chunk of
- *                 samples after the other: each one's sum is added to the target. beta = 0 does not read it. Nothing
- *                 may alias D or X.
+ *                 samples after the other: each one's sum is added to the target, which counts for nothing where
+ *                 beta = 0. Nothing may alias D or X.
  * online_forward, online_backward, online_update
  *                 the same for one sample, rows 0..k. Forward lists the inputs that are not zero, for the update.
  * narrow_forward, narrow_backward, narrow_update
  *                 the same for m samples, feature-major: X (k + 1, ldx), Y (n + 1, ldx), D (n, ldx), Dx (k, ldx),
  *                 samples in the lanes, ldx whole blocks, n and k at most NARROW. The last row of X and of Y holds
  *                 ones, which meet the bias. The lanes of D from m on are zero; those of X and Y hold anything finite.
- * narrow_gather   to (width, ld) := samples of `width` values, in the order given or as they lie, transposed.
+ * narrow_gather   to (width, ld) := samples of `width` values, in the order given or as they lie, transposed; the last
+ *                 one again in the lanes from m on, so that they overflow only where it does.
  * online_step, narrow_step
  *                 all of it for a net of dense layers whose batch is in place: forward, loss, backward and update.
  *                 online_step may begin with the next sample, which must then be the one that comes: see net.h.

@@ -199,6 +199,8 @@ static void narrow_gather(const void *samples, ptrdiff_t width, const ptrdiff_t 
         const real *sample = from + (order ? order[i] : i) * width;
         for (ptrdiff_t j = 0; j < width; j++) columns[j * ld + i] = sample[j];
     }
+    for (ptrdiff_t i = m; i < whole_blocks(m); i++) /* what is there has been a sample of other weights */
+        for (ptrdiff_t j = 0; j < width; j++) columns[j * ld + i] = columns[j * ld + m - 1];
 }
 
 #endif

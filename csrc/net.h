@@ -36,7 +36,7 @@ struct coming {
 struct share {
     ptrdiff_t m;
     ptrdiff_t first, last; /* samples first..last-1 forward and backward, rows of (height, ld) in an update */
-    void *scratch;         /* room for one panel, this thread's own: see dense.h */
+    void *scratch;         /* dense_scratch bytes, this thread's own */
     int thread, threads;   /* which one it is, of how many */
     const struct coming *coming; /* what an update asks memory for meanwhile; NULL: nothing */
 };

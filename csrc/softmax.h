@@ -31,7 +31,7 @@ static real row_max(const real *z, ptrdiff_t n)
     return block_max(best);
 }
 
-/* Writes e over a row of ld elements, zero beyond n. e may be z. */
+/* Writes e over whole blocks of n elements, zero beyond n. e may be z. */
 static struct softmax softmax_exponentials(const real *z, real *e, ptrdiff_t n)
 {
     struct softmax s = {.max = row_max(z, n)};

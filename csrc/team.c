@@ -43,11 +43,12 @@ typedef pthread_t thread_t;
 typedef struct { pthread_mutex_t lock; pthread_cond_t woken; } bed_t;
 #define THREAD_RESULT void *
 
-/* Signals stay with the threads that Python knows. */
+/* Signals stay with the threads that Python knows, but for those of a fault of this thread's own. */
 static int start_thread(thread_t *t, THREAD_RESULT (*run)(void *), void *argument)
 {
     sigset_t all, before;
     sigfillset(&all);
+    sigdelset(&all, SIGSEGV), sigdelset(&all, SIGBUS), sigdelset(&all, SIGFPE), sigdelset(&all, SIGILL);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     const int failed = pthread_create(t, NULL, run, argument);
     pthread_sigmask(SIG_SETMASK, &before, NULL);

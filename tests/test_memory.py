@@ -165,3 +165,21 @@ def test_threads_take_all_deltas_only_where_they_share_a_step():
     widest = 8 * 312
     assert small.memory["deltas"] == 2 * 2 * widest
     assert large.memory["deltas"] == 3 * 100 * widest
+
+
+def test_what_an_earlier_batch_left_reaches_no_weight(isa):
+    net, twin = (
+        kind([fd.Dense(4, "exponential"), fd.Dense(1)], "mse", input_shape=(2,), seed=0)
+        for kind in (fd.Sequential, fd.reference.Sequential)
+    )
+    larger = np.zeros((8, 2))
+    larger[3] = 30
+    net.gradients(larger, np.zeros(8))
+    weights = net.get_weights()
+    weights[0][:] = 3  # now the fourth of those samples overflows
+    X, y = np.full((3, 2), 0.1), np.ones(3)
+    for each in (net, twin):
+        each.set_weights(weights)
+        each.train_step(X, y)
+    for ours, theirs in zip(net.weights, twin.weights, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)

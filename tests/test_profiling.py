@@ -275,3 +275,10 @@ def test_command_line(capsys):
         output = capsys.readouterr().out
         assert len(re.findall("Time a call", output)) == 1
         assert "dense_0  4 x 8 relu" in output
+
+
+def test_a_network_named_twice_is_watched_once():
+    net = fd.Sequential([fd.Dense(3, "relu")], "mse", input_shape=(2,), seed=0)
+    with fd.profile(net, net) as passes:
+        net.predict(np.ones((5, 2)))
+    assert [row.calls for row in passes.rows if row.phase == "forward"] == [1]

@@ -261,7 +261,7 @@ def test_a_rate_that_grows_beyond_all_numbers(sequential, cls):
 def test_a_function_that_asks_the_busy_network_is_refused():
     net, X, y = build(fd.Sequential, lambda step: float(net.predict(X)[0, 0]) ** 2)
     for run in (net.train_step, lambda X, y: net.fit(X, y, verbose=0)):
-        with pytest.raises(RuntimeError, match="this network is training"):
+        with pytest.raises(RuntimeError, match="in use by the call that this one comes from"):
             run(X, y)
     assert net.predict(X).shape == (10, 2)
 

@@ -1,5 +1,6 @@
 """Several threads with one network: each gets its turn, and whole states only."""
 
+import signal
 import threading
 
 import numpy as np
@@ -99,7 +100,7 @@ def test_states_of_a_network_in_training_are_neither_read_nor_set():
             lambda: own.set_weights(weights),
             lambda: setattr(own, "optimizer_state", state),
         ):
-            with pytest.raises(RuntimeError, match="or its own loss or learning rate calls it"):
+            with pytest.raises(RuntimeError, match="in use by the call that this one comes from"):
                 use()
             seen.append(use)
         return 0.0, P - Y
@@ -107,3 +108,28 @@ def test_states_of_a_network_in_training_are_neither_read_nor_set():
     own = fd.Sequential([fd.Dense(256)], loss, fd.Adam(), input_shape=(256,), seed=0)
     own.train_step(X, Y)
     assert len(seen) == 3
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no interval timer on Windows")
+def test_a_signal_handler_that_uses_the_busy_network_is_refused():
+    net, inputs = build(), np.ones((20_000, 256), np.float32)
+    raised = []
+
+    def handler(number, frame):
+        try:
+            net.predict(X)
+        except RuntimeError as error:
+            raised.append(str(error))
+
+    before = signal.signal(signal.SIGALRM, handler)
+    try:
+        for _ in range(100):
+            signal.setitimer(signal.ITIMER_REAL, 0.005)
+            net.predict(inputs)
+            if raised:
+                break
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert all("in use by the call that this one comes from" in each for each in raised)
+    net.predict(X)

@@ -217,7 +217,7 @@ def test_calling_the_network_from_its_loss_is_an_error(data):
         net.evaluate,
         lambda X, y: net.fit(X, y, verbose=0),
     ):
-        with pytest.raises(RuntimeError, match="this network is training"):
+        with pytest.raises(RuntimeError, match="in use by the call that this one comes from"):
             call(X, y)
     assert net.predict(X).shape == (20, 3)
 

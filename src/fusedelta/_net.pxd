@@ -19,6 +19,7 @@ cdef class Net:
     cdef readonly int64_t trained    # steps of the last call of `train` with a finite loss, also if it was interrupted
     cdef object params, state, prepare
     cdef int busy                   # taken while a program runs
+    cdef unsigned long owner        # the thread that has taken it
     cdef list waiting               # a lock for each thread that waits
     cdef readonly bint training     # what a call from elsewhere must not wait for
     cdef list recorders             # of the programs, while they are profiled

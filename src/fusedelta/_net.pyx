@@ -5,6 +5,7 @@ from libc.stddef cimport ptrdiff_t
 from libc.stdint cimport int64_t, uint64_t
 
 cimport numpy as np
+from cpython.pythread cimport PyThread_get_thread_ident
 
 from fusedelta._c cimport BLOCK_BYTES, NARROW, PREDICTING, TRAINING, busy_release, busy_take, score_t
 from fusedelta._loops cimport PREDICT_ROWS, evaluate_all, predict_all, run_watched, unseen_t
@@ -401,8 +402,14 @@ cdef class Net:
 
     cpdef int acquire(self) except -1:
         """Take the network. Waits for another thread's prediction or step; a network in training is an error."""
+        cdef unsigned long me = PyThread_get_thread_ident()
         if busy_take(&self.busy):
+            self.owner = me
             return 0
+        if self.owner == me:
+            raise RuntimeError(
+                "this network is in use by the call that this one comes from, through a loss, a learning rate or a "
+                "signal handler of yours: use a copy there")
         turn = allocate_lock()
         turn.acquire()
         self.waiting.append(turn)
@@ -410,11 +417,12 @@ cdef class Net:
             while not busy_take(&self.busy):
                 if self.training:
                     raise RuntimeError(
-                        "this network is training in another thread, or its own loss or learning rate calls it: "
-                        "wait for it, or use a copy")
+                        "this network is training in another thread: wait for it, or use a copy")
                 if turn.acquire(timeout=LOOK):  # it was handed over, and has been taken all the time
+                    self.owner = me
                     return 0
             self.waiting.remove(turn)
+            self.owner = me
         except BaseException:
             try:
                 self.waiting.remove(turn)
@@ -429,6 +437,7 @@ cdef class Net:
             turn = self.waiting.pop(0) if self.waiting else None
         except IndexError:  # without a GIL, the last one may have given up
             turn = None
+        self.owner = 0
         if turn is None:
             busy_release(&self.busy)
         else:
@@ -436,5 +445,5 @@ cdef class Net:
 
     def forked(self):
         """In the child of a fork: the threads that had the network are not here to give it back."""
-        self.training, self.waiting = False, []
+        self.training, self.waiting, self.owner = False, [], 0
         busy_release(&self.busy)

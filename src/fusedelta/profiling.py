@@ -210,7 +210,9 @@ class _Session:
         self._watched: list[tuple[tuple[Row, ...], Any]] = []
 
     def watch(self, network: Assembly) -> None:
-        if network._rows and (not self._wanted or any(n is network for n in self._wanted)):
+        is_watched = any(engine is network._engine for _, engine in self._watched)
+        is_wanted = not self._wanted or any(one is network for one in self._wanted)
+        if network._rows and is_wanted and not is_watched:
             network._engine.start_profile()
             self._watched.append((network._rows, network._engine))
 
