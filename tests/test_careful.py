@@ -1,11 +1,12 @@
 """The command line loses no results and misreads no tables."""
 
+import os
 import re
 
 import numpy as np
 import pytest
 
-from fusedelta import choices
+from fusedelta import choices, outputs
 from fusedelta.encoding import Encoding
 from fusedelta.tables import Table
 from fusedelta.tabular import TableModel
@@ -66,3 +67,68 @@ def test_probabilities_are_written_without_loss(dtype):
     for i, value in enumerate("uvw"):
         texts = columns[f"probability_{value}"]
         np.testing.assert_array_equal(np.array(texts, dtype), probabilities[:, i])
+
+
+@pytest.fixture
+def numbers(tmp_path):
+    """A small table."""
+    path = tmp_path / "data.csv"
+    path.write_text("a,y\n" + "".join(f"{i},{i % 7 + 0.5}\n" for i in range(20)))
+    return path
+
+
+@pytest.mark.parametrize("option", ["--save", "--checkpoint", "--csv-log", "--plot"])
+def test_what_cannot_be_written_is_found_out_before_the_training(
+    run, numbers, tmp_path, monkeypatch, option
+):
+    name = {"--plot": "a.png", "--csv-log": "a.csv"}.get(option, "a.npz")
+    (tmp_path / "directory" / name).mkdir(parents=True)
+
+    def refuse(dir):
+        raise PermissionError(13, "Permission denied", dir)
+
+    for path, message in [
+        (tmp_path / "absent" / name, "absent: no such directory"),
+        (tmp_path / "directory" / name, f"{name}: expected a file to write, it is a directory"),
+        (tmp_path / name, f"{tmp_path}: no file can be written there: Permission denied"),
+    ]:
+        if path == tmp_path / name:
+            monkeypatch.setattr(outputs, "TemporaryFile", refuse)
+        status, output, errors = run("train", numbers, option, path)
+        assert (status, output) == (2, "")
+        assert message in errors
+    assert {each.name for each in tmp_path.iterdir()} == {"directory", "data.csv"}
+
+
+def test_a_file_that_must_not_be_written(refused, numbers, tmp_path, monkeypatch):
+    log = tmp_path / "log.csv"
+    log.write_text("precious")
+    monkeypatch.setattr(outputs.os, "access", lambda path, mode: False)
+    message = f"{log}: the file must not be written"
+    assert refused("train", numbers, "--csv-log", log) == message
+    assert refused("predict", tmp_path / "model.npz", numbers, "--output", log) == message
+    assert log.read_text() == "precious"
+
+
+def test_no_file_is_written_over_another(refused, run, numbers, tmp_path):
+    content, model, link = numbers.read_bytes(), tmp_path / "model.npz", tmp_path / "link.csv"
+    link.symlink_to(numbers)
+    alike = f"{tmp_path}/./data.csv"
+    assert refused("train", numbers, "--csv-log", alike) == (
+        f"csv_log: expected a file of its own, got '{alike}', which is that of data"
+    )
+    assert "which is that of data" in refused("train", numbers, "--plot", link)
+    assert "checkpoint: expected a file of its own" in refused(
+        "train", numbers, "--save", model, "--checkpoint", model
+    )
+    run("train", numbers, "--epochs", 1, "--save", model)
+    for path, name in ((numbers, "data"), (model, "model")):
+        message = refused("predict", model, numbers, "--output", path)
+        assert message.endswith(f"which is that of {name}")
+    assert numbers.read_bytes() == content
+
+
+def test_devices_may_be_written_by_all(run, numbers):
+    null = ("--csv-log", os.devnull, "--epochs", 1, "--quiet")
+    assert run("train", numbers, *null)[0] == 0
+    outputs.check_apart(data=os.devnull, output=os.devnull, plot=None)

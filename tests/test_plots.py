@@ -127,12 +127,21 @@ def test_style_does_not_leak(regression, tmp_path):
     assert dict(matplotlib.rcParams) == before
 
 
-@pytest.mark.parametrize("path", ["picture.xyz", "picture"])
+@pytest.mark.parametrize("path", ["picture.xyz", "picture", "a.pgf", "a.gif", "a.raw"])
 def test_unknown_suffix(path):
-    with pytest.raises(
-        ValueError, match=rf"plot: expected a file ending in .*\.png.*; got '{path}'"
-    ):
+    message = rf"plot: expected a file ending in \.png, \.pdf or \.svg; got '{path}'"
+    with pytest.raises(ValueError, match=message):
         plots.check_path(path)
+
+
+def test_a_picture_that_cannot_be_written(tmp_path):
+    (tmp_path / "a.png").mkdir()
+    with pytest.raises(IsADirectoryError, match="expected a file to write, it is a directory"):
+        plots.check_path(tmp_path / "a.png")
+    with pytest.raises(FileNotFoundError, match="no such directory"):
+        plots.check_path(tmp_path / "absent" / "a.SVG")
+    plots.check_path(tmp_path / "b.PDF")
+    assert not (tmp_path / "b.PDF").exists()
 
 
 def test_without_matplotlib(monkeypatch):

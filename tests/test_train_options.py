@@ -277,7 +277,7 @@ def test_the_plot_shows_the_held_out_rows(train, tmp_path):
         ),
         (("--checkpoint", "model.txt"), "expected a name that ends in .npz"),
         (("--checkpoint", "absent/model.npz"), "absent: no such directory"),
-        (("--csv-log", "absent/log.csv"), "absent/log.csv: No such file or directory"),
+        (("--csv-log", "absent/log.csv"), "absent: no such directory"),
     ],
 )
 def test_errors(train, options, message):

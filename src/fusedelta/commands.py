@@ -8,7 +8,6 @@ from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import chdir, nullcontext
 from dataclasses import replace
-from errno import ENOENT
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,7 +15,7 @@ from typing import Any
 import numpy as np
 
 import fusedelta as fd
-from fusedelta import choices, demos, plots, text
+from fusedelta import choices, demos, outputs, plots, text
 from fusedelta.encoding import Categorical, Encoding, Task, detect_task
 from fusedelta.progress import show
 from fusedelta.tables import Table, are_numbered, load_bundled, read_csv, write_csv
@@ -28,11 +27,12 @@ __all__ = ["compare", "demo", "info", "predict", "train"]
 
 def train(options: Namespace) -> None:
     """Train a network on a table, report its figures, and save and draw what is wanted."""
+    _check_outputs(options)
     table, target = _training_table(options)
     task = options.task or detect_task(table, target)
     encoding, rows, held_out = _encode(table, target, task, options)
     model = _build(encoding, len(rows), options)
-    _check_outputs(model, options)
+    _rehearse(model, options)
     X, y = encoding.inputs(table), encoding.targets(table)
     parts = {"train": (X[rows], y[rows])}
     if held_out.size:
@@ -52,6 +52,10 @@ def train(options: Namespace) -> None:
 
 def predict(options: Namespace) -> None:
     """Write a saved model's predictions for a table as CSV."""
+    for name in ("model", "data"):
+        outputs.check_apart(**{name: getattr(options, name)}, output=options.output)
+    if options.output:
+        outputs.check_writable(options.output)
     model = TableModel.load(options.model)
     header = options.header
     if header is None:  # its columns are found by name, or it was trained without names
@@ -186,13 +190,20 @@ def _build(encoding: Encoding, m: int, options: Namespace) -> TableModel:
     )
 
 
-def _check_outputs(model: TableModel, options: Namespace) -> None:
+def _check_outputs(options: Namespace) -> None:
     """Find out before the training, not after it, that a result cannot be written."""
-    for path in filter(None, (options.save, options.plot)):
-        if not Path(path).absolute().parent.is_dir():
-            raise FileNotFoundError(ENOENT, "no such directory", str(Path(path).parent))
+    names = ("data", "save", "checkpoint", "csv_log", "plot")
+    outputs.check_apart(**{name: getattr(options, name) for name in names})
+    for path in filter(None, (options.save, options.checkpoint, options.csv_log)):
+        outputs.check_writable(path)
+    for path in filter(None, (options.save, options.checkpoint)):
+        outputs.check_directory(path)  # where a model is made before it takes its place
     if options.plot:
         plots.check_path(options.plot)
+
+
+def _rehearse(model: TableModel, options: Namespace) -> None:
+    """Save the untrained model, to find out what `save` has against it."""
     if options.save:
         with TemporaryDirectory() as rehearsal, chdir(rehearsal):
             model.save(Path(options.save).name)

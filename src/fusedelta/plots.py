@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fusedelta import outputs
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["check_path", "draw_classifier", "draw_history"]
 
 BLUE, ORANGE, INK = "#0072b2", "#d55e00", "#333333"  # told apart with any colour vision: Okabe, Ito
+FORMATS = (".png", ".pdf", ".svg")
 DPI = 200
 STYLE = {
     "font.size": 9,
@@ -59,11 +62,14 @@ def check_path(path: str | PathLike[str]) -> None:
     ModuleNotFoundError
         If matplotlib is not installed, with the command that installs it.
     ValueError
-        If the suffix is not one that matplotlib knows (.png, .pdf, .svg, ...).
+        If the suffix is not .png, .pdf or .svg.
+    OSError
+        If the file cannot be written.
     """
-    known = _matplotlib("figure").Figure().canvas.get_supported_filetypes()
-    if Path(path).suffix[1:].lower() not in known:
-        raise ValueError(f"plot: expected a file ending in .{', .'.join(known)}; got '{path}'")
+    _matplotlib("figure")
+    if Path(path).suffix.lower() not in FORMATS:
+        raise ValueError(f"plot: expected a file ending in .png, .pdf or .svg; got '{path}'")
+    outputs.check_writable(path)
 
 
 def draw_history(history: History, path: str | PathLike[str], title: str) -> None:
@@ -76,7 +82,7 @@ def draw_history(history: History, path: str | PathLike[str], title: str) -> Non
     history : History
         What ``fit`` returned.
     path : path-like
-        The picture's file; its suffix is one that matplotlib knows (.png, .pdf, .svg).
+        The picture's file; its suffix is .png, .pdf or .svg.
     title : str
         Stands above the picture.
 
@@ -120,7 +126,7 @@ def draw_classifier(
     history : History
         What ``fit`` returned.
     path : path-like
-        The picture's file; its suffix is one that matplotlib knows (.png, .pdf, .svg).
+        The picture's file; its suffix is .png, .pdf or .svg.
 
     Raises
     ------
