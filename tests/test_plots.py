@@ -1,5 +1,7 @@
 """Pictures have the right size and show what they should."""
 
+import io
+
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
@@ -104,6 +106,24 @@ def test_history_of_one_epoch_is_visible(tmp_path):
         shares.append(share(inside, plots.INK))
     assert shares[0] > 0.0003
     assert shares[1] == 0
+
+
+@pytest.mark.parametrize("losses", [[0.76], [1.2, 0.6], [1.2, 0.9, 0.25], [1.2] * 9 + [0.02]])
+def test_ticks_are_whole_epochs_and_several_losses(losses):
+    _, (axes,) = plots._figure((5, 3), 1, 1)
+    plots._draw_curve(axes, "loss", losses, [1.1 * loss for loss in losses])
+    axes.figure.savefig(io.BytesIO())
+    for axis, (low, high) in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim())):
+        labels = [tick.label1.get_text() for tick in axis.get_major_ticks()]
+        shown = [
+            float(label)
+            for label, place in zip(labels, axis.get_majorticklocs(), strict=True)
+            if low <= place <= high
+        ]
+        assert len(set(shown)) == len(shown) >= 2
+        if axis is axes.xaxis:
+            assert shown == [round(epoch) for epoch in shown]
+        assert not any(tick.label1.get_text() for tick in axis.get_minor_ticks())
 
 
 def test_history_with_a_loss_of_zero_is_drawn(tmp_path):

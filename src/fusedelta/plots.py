@@ -232,7 +232,8 @@ def _draw_curve(
     if validation is not None:
         axes.plot(epochs, validation, color=ORANGE, marker=marker, label="validation")
         axes.legend()
-    axes.set(xlabel="epoch", ylabel=name, xlim=(0, 1.02 * len(values)))
+    axes.set(xlabel="epoch", ylabel=name, xlim=(0, max(2, 1.02 * len(values))))
+    axes.xaxis.set_major_locator(_round_numbers("auto", integer=True))
     if name == "loss":
         _scale_by_logarithm(axes, [*values, *(validation or ())])
     axes.grid(color="#dddddd", linewidth=0.6)
@@ -246,6 +247,16 @@ def _scale_by_logarithm(axes: Axes, values: Sequence[float]) -> None:
     axes.set_yscale("log")
     if max(positive) < 100 * min(positive):
         ticker = _matplotlib("ticker")
-        axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+        few = max(positive) < 10 * min(positive)
+        axes.yaxis.set_major_locator(
+            _round_numbers(6) if few else ticker.LogLocator(subs=(1, 2, 5))
+        )
+        if few:
+            axes.yaxis.set_minor_locator(ticker.NullLocator())
         axes.yaxis.set_major_formatter("{x:g}")
         axes.yaxis.set_minor_formatter(ticker.NullFormatter())
+
+
+def _round_numbers(most: int | str, **options: Any) -> Any:
+    """Return what puts ticks at multiples of 1, 2 or 5 times a power of ten."""
+    return _matplotlib("ticker").MaxNLocator(most, steps=[1, 2, 5, 10], **options)
