@@ -100,6 +100,14 @@ def test_layers(train, tmp_path, options, hidden):
     assert "network 4-8-3, " in output
 
 
+def test_no_hidden_layer(train, tmp_path):
+    model = tmp_path / "model.npz"
+    output = train("--hidden", "none", "--epochs", 200, "--save", model)
+    assert [*fd.load(model).layers] == [fd.Dense(3, "softmax")]
+    assert "network 4-3, softmax, sparse_categorical_crossentropy, sgd, float32\n" in output
+    assert float(re.search(r"^train +120 +[\d.]+ +([\d.]+)", output, re.M)[1]) > 0.9
+
+
 def test_every_layer_is_as_every_other(train, tmp_path):
     train("--epochs", 1, "--hidden", "7,5", "--dropout", 0.5, "--save", tmp_path / "model.npz")
     dropout = fd.Dropout(0.5)
@@ -237,6 +245,12 @@ def test_the_plot_shows_the_held_out_rows(train, tmp_path):
         (("--clipvalue", "x"), "argument --clipvalue: invalid float value: 'x'"),
         (("--clipnorm", 1, "--global-clipnorm", 1), "global_clipnorm: expected one way to clip"),
         (("--dropout", 1), "dropout: expected a finite number >= 0 and below 1, got 1.0"),
+        (
+            ("--hidden", "none", "--dropout", 0.5),
+            "dropout: expected hidden layers to go with it, got 0.5 and none",
+        ),
+        (("--hidden", "none", "--layer-norm"), "normalization: expected hidden layers to go with"),
+        (("--hidden", "None"), "argument --hidden: expected layer sizes such as 64,32; got 'None'"),
         (("--l1", -1), "l1: expected a finite number >= 0, got -1.0"),
         (("--l2", "nan"), "l2: expected a finite number >= 0, got nan"),
         (("--batch-norm", "--layer-norm"), "--layer-norm: not allowed with argument --batch-norm"),

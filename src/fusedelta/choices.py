@@ -202,7 +202,16 @@ def hidden_layers(
     dropout: float | None = None,
     regularizer: Any = None,
 ) -> Iterator[Layer]:
-    """The hidden layers: dense, normalised before the activation, dropped after it."""
+    """The hidden layers: dense, normalised before the activation, dropped after it.
+
+    Raises
+    ------
+    ValueError
+        If the dropout is out of range, or if there are no layers to normalise or to drop from.
+    """
+    for name, value in (("normalization", normalization), ("dropout", dropout)):
+        if value is not None and not sizes:
+            raise ValueError(f"{name}: expected hidden layers to go with it, got {value} and none")
     for units in sizes:
         dense = partial(fd.Dense, units, kernel_regularizer=regularizer)
         if normalization is None:

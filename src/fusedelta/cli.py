@@ -141,9 +141,10 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     net.add_argument(
         "--hidden",
         metavar="A,B",
-        type=_sizes,
+        type=_hidden,
         default="64,32",
-        help="units of the hidden layers (default: %(default)s)",
+        help="units of the hidden layers, or none: a linear or logistic model "
+        "(default: %(default)s)",
     )
     net.add_argument(
         "--activation",
@@ -326,6 +327,11 @@ def _sizes(argument: str) -> list[int]:
         raise argparse.ArgumentTypeError(
             f"expected layer sizes such as 64,32; got {argument!r}"
         ) from None
+
+
+def _hidden(argument: str) -> list[int]:
+    """Parse layer sizes such as ``64,32``, or ``none``."""
+    return [] if argument == "none" else _sizes(argument)
 
 
 def _demo(argument: str) -> str:

@@ -262,13 +262,14 @@ def _describe(table: Table, model: TableModel, options: Namespace) -> str:
     dense = [layer for layer in net.layers if isinstance(layer, fd.Dense)]
     sizes = [model.encoding.width, *(layer.units for layer in dense)]
     unnamed = "no header, " if are_numbered(table.columns) else ""
+    hidden = f"{options.activation} and " if options.hidden else ""
     more = f"{options.normalization} normalization, " if options.normalization else ""
     more += f"dropout {options.dropout:g}, " if options.dropout is not None else ""
     return (
         f"{table.source}: {len(table)} rows, {unnamed}{len(model.encoding.features)} features, "
         f"{model.encoding.task} of {target.name!r}{classes}\n"
-        f"network {'-'.join(map(str, sizes))}, {more}{options.activation} and "
-        f"{dense[-1].activation}, {net.loss}, {options.optimizer}, {net.dtype}"
+        f"network {'-'.join(map(str, sizes))}, {more}{hidden}{dense[-1].activation}, "
+        f"{net.loss}, {options.optimizer}, {net.dtype}"
     )
 
 
