@@ -132,3 +132,54 @@ def test_devices_may_be_written_by_all(run, numbers):
     null = ("--csv-log", os.devnull, "--epochs", 1, "--quiet")
     assert run("train", numbers, *null)[0] == 0
     outputs.check_apart(data=os.devnull, output=os.devnull, plot=None)
+
+
+class TestWithoutHeader:
+    @pytest.fixture
+    def model(self, run, tmp_path):
+        """A model of the second of five columns, of which the fourth is dropped."""
+        rng, path = np.random.default_rng(0), tmp_path / "model.npz"
+        self.rows = [
+            [f"{size:.3f}", "high" if size > 0 else "low", f"{noise:.3f}", "7", "x"]
+            for size, noise in rng.standard_normal((60, 2))
+        ]
+        options = ("--target", "column_2", "--drop", "column_4", "--epochs", 150, "--quiet")
+        data = self.write(tmp_path, self.rows)
+        assert run("train", data, *options, "--lr", 0.2, "--save", path)[0] == 0
+        return path
+
+    def write(self, tmp_path, rows):
+        path = tmp_path / "new.csv"
+        path.write_text("\n".join(map(",".join, rows)))
+        return path
+
+    def test_columns_are_those_of_the_training_with_the_target_or_without(
+        self, run, model, tmp_path
+    ):
+        whole = run("predict", model, self.write(tmp_path, self.rows))
+        assert whole[1].split() == ["column_2", *(row[1] for row in self.rows)]
+        without = self.write(tmp_path, [row[:1] + row[2:] for row in self.rows])
+        assert run("predict", model, without) == whole
+
+    @pytest.mark.parametrize("columns", [3, 6])
+    def test_another_number_of_columns_is_refused(self, refused, model, tmp_path, columns):
+        new = self.write(tmp_path, [(row + row)[:columns] for row in self.rows])
+        assert refused("predict", model, new) == (
+            f"{new} has {columns} columns; expected 5 in the order of the training, "
+            "or 4 without the target 'column_2'"
+        )
+
+    def test_named_columns_of_the_training_are_told_by_their_order_too(
+        self, run, refused, numbers, tmp_path
+    ):
+        model = tmp_path / "model.npz"
+        run("train", numbers, "--epochs", 1, "--save", model)
+        named = run("predict", model, numbers)[1]
+        lines = numbers.read_text().split()[1:]
+        numbers.write_text("\n".join(line.split(",")[0] for line in lines))
+        assert run("predict", model, numbers, "--no-header")[1] == named
+
+
+def test_all_columns_dropped(refused, numbers):
+    expected = f"drop: expected {numbers} to keep some of its columns, got all"
+    assert refused("train", numbers, "--drop", "a,y") == expected

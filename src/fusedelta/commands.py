@@ -60,7 +60,10 @@ def predict(options: Namespace) -> None:
     header = options.header
     if header is None:  # its columns are found by name, or it was trained without names
         header = not are_numbered(column.name for column in model.encoding.features)
-    columns = model.predict(read_csv(options.data, header), options.proba)
+    table = read_csv(options.data, header)
+    if not header:
+        table = model.encoding.numbered(table)
+    columns = model.predict(table, options.proba)
     with (
         open(options.output, "w", encoding="utf-8", newline="")
         if options.output
@@ -144,9 +147,11 @@ def _training_table(options: Namespace) -> tuple[Table, str]:
     table = (
         read_csv(options.data, options.header) if options.data else load_bundled(options.dataset)
     )
-    table = table.without(options.drop)
-    target = options.target if options.target is not None else list(table.columns)[-1]
-    table.require([target])
+    kept = table.without(options.drop)
+    if not kept.columns:
+        raise ValueError(f"drop: expected {table.source} to keep some of its columns, got all")
+    target = options.target if options.target is not None else list(kept.columns)[-1]
+    kept.require([target])
     return table, target
 
 
@@ -154,10 +159,11 @@ def _encode(
     table: Table, target: str, task: Task, options: Namespace
 ) -> tuple[Encoding, np.ndarray, np.ndarray]:
     """Return how the columns are encoded, the rows for training, and those held out."""
-    encoding = Encoding.fit(table, target, task, np.arange(len(table)))  # what is wrong comes first
+    everything = np.arange(len(table))  # what is wrong with any row comes first
+    encoding = Encoding.fit(table, target, task, everything, options.drop)
     labels = encoding.targets(table) if task == "classification" else np.zeros(len(table))
     rows, held_out = split_rows(labels, options.validation_split, options.seed)
-    return Encoding.fit(table, target, task, rows), rows, held_out
+    return Encoding.fit(table, target, task, rows, options.drop), rows, held_out
 
 
 def _build(encoding: Encoding, m: int, options: Namespace) -> TableModel:

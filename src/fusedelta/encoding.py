@@ -7,7 +7,7 @@ them together; as a dictionary of plain values it is saved with the network that
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from typing import Any, Literal
@@ -140,13 +140,18 @@ class Encoding:
         The columns that are inputs.
     target : Numeric or Categorical
         The column to predict.
+    columns : tuple of str
+        All columns of the table, for another one that does not name them.
     """
 
     features: tuple[Numeric | Categorical, ...]
     target: Numeric | Categorical
+    columns: tuple[str, ...] = ()
 
     @classmethod
-    def fit(cls, table: Table, target: str, task: Task, rows: np.ndarray) -> Encoding:
+    def fit(
+        cls, table: Table, target: str, task: Task, rows: np.ndarray, drop: Sequence[str] = ()
+    ) -> Encoding:
         """Describe a table: all columns but the target are features.
 
         Parameters
@@ -160,6 +165,8 @@ class Encoding:
         rows : ndarray of int
             The rows for training: means and scales are theirs alone. Categories are those of the
             whole table.
+        drop : sequence of str
+            Columns that are no features either.
 
         Returns
         -------
@@ -171,8 +178,8 @@ class Encoding:
             If a column has missing values or too many categories, if there is no feature, or if
             there is nothing to predict.
         """
-        table.require([target])
-        names = [name for name in table.columns if name != target]
+        table.require([target, *drop])
+        names = [name for name in table.columns if name not in (target, *drop)]
         if not names:
             raise ValueError(
                 f"{table.source} has no feature columns beside the target {target!r}; expected "
@@ -184,9 +191,12 @@ class Encoding:
             else _fit_categories(table, name)
             for name in names
         )
-        if task == "classification":
-            return cls(features, _fit_classes(table, target))
-        return cls(features, _fit_quantity(table, target, rows))
+        fitted = (
+            _fit_classes(table, target)
+            if task == "classification"
+            else _fit_quantity(table, target, rows)
+        )
+        return cls(features, fitted, tuple(table.columns))
 
     @property
     def task(self) -> Task:
@@ -216,6 +226,24 @@ class Encoding:
             return self.target.indices(table)
         return self.target.encode(table)
 
+    def numbered(self, table: Table) -> Table:
+        """Give the columns of a table without a header the names that they have here, in order.
+
+        Raises
+        ------
+        ValueError
+            If there are not as many, with the target or without it.
+        """
+        others = tuple(name for name in self.columns if name != self.target.name)
+        for names in (self.columns, others):
+            if len(table.columns) == len(names):
+                columns = dict(zip(names, table.columns.values(), strict=True))
+                return Table(table.source, columns, table.lines)
+        raise ValueError(
+            f"{table.source} has {len(table.columns)} columns; expected {len(self.columns)} in the "
+            f"order of the training, or {len(others)} without the target {self.target.name!r}"
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Return the encoding as plain values that JSON can hold."""
         return asdict(self)
@@ -231,11 +259,11 @@ class Encoding:
         """
         try:
             features = tuple(_column(each) for each in plain["features"])
-            return cls(features, _column(plain["target"]))
+            return cls(features, _column(plain["target"]), tuple(plain.get("columns", ())))
         except (KeyError, TypeError):
             raise ValueError(
                 "the model does not say which columns it wants: it was not made by "
-                "`fusedelta train`; load it in Python with fusedelta.load"
+                "`fusedelta train`; in Python, what fusedelta.load gives takes arrays of numbers"
             ) from None
 
 
