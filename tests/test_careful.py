@@ -8,7 +8,7 @@ import pytest
 
 from fusedelta import choices, outputs
 from fusedelta.encoding import Encoding
-from fusedelta.tables import Table
+from fusedelta.tables import Table, read_csv
 from fusedelta.tabular import TableModel
 
 
@@ -45,7 +45,7 @@ def trained(dtype, target):
 def test_numbers_are_written_without_loss_and_with_few_digits(dtype, scale, mean):
     model, table = trained(dtype, mean + scale * np.linspace(-1, 1, 50) ** 3)
     outputs = model.net.predict(model.encoding.inputs(table))[:, 0]
-    texts = model.predict(table)["y"]
+    texts = model.predictions(table)["y"]
     numbers, target = np.array(texts, dtype=np.float64), model.encoding.target
     outputs = outputs.astype(np.float64)
     encoding = 3 * np.spacing(abs(outputs)) + 2 * np.spacing(abs(target.mean)) / target.scale
@@ -57,12 +57,12 @@ def test_numbers_are_written_without_loss_and_with_few_digits(dtype, scale, mean
 
 def test_a_long_number_is_as_long_as_it_has_to_be():
     model, table = trained("float32", 1.7e9 + 40 * np.arange(50.0))
-    assert all(re.fullmatch(r"1[67]\d{8}\.\d{1,7}", text) for text in model.predict(table)["y"])
+    assert all(re.fullmatch(r"1[67]\d{8}\.\d{1,7}", text) for text in model.predictions(table)["y"])
 
 
 def test_probabilities_are_written_without_loss(dtype):
     model, table = trained(dtype, ["u", "v", "w", "w"] * 9)
-    columns = model.predict(table, proba=True)
+    columns = model.predictions(table, proba=True)
     probabilities = model.net.predict(model.encoding.inputs(table))
     for i, value in enumerate("uvw"):
         texts = columns[f"probability_{value}"]
@@ -183,3 +183,42 @@ class TestWithoutHeader:
 def test_all_columns_dropped(refused, numbers):
     expected = f"drop: expected {numbers} to keep some of its columns, got all"
     assert refused("train", numbers, "--drop", "a,y") == expected
+
+
+class TestInPython:
+    """A model of the command line takes columns as they are."""
+
+    @pytest.mark.parametrize("target", ["kind", "y"])
+    def test_predictions_are_those_of_the_command_line(self, run, tmp_path, target):
+        path, data = tmp_path / "model.npz", tmp_path / "data.csv"
+        lines = [f"{i},{'red' if i % 2 else 'blue'},{'ab'[i % 7 > 3]},{1e9 + i}" for i in range(40)]
+        data.write_text("\n".join(["a,colour,kind,y", *lines]))
+        drop = ("--drop", "y" if target == "kind" else "kind")
+        run("train", data, "--target", target, *drop, "--save", path, "--quiet")
+        expected = run("predict", path, data)[1].split()[1:]
+        model = TableModel.load(path)
+        frame = {"a": np.arange(40), "colour": np.array(["blue", "red"] * 20, dtype=object)}
+        for each in (read_csv(data), frame):
+            predicted = model.predict(each)
+            assert predicted.shape == (40,)
+            if target == "kind":
+                assert predicted.tolist() == expected
+            else:
+                np.testing.assert_allclose(predicted, np.array(expected, float), rtol=1e-12)
+
+    @pytest.mark.parametrize(
+        ("data", "error", "message"),
+        [
+            (np.eye(3), TypeError, "data: expected a table, a dict of columns or a DataFrame, got"),
+            ({}, ValueError, "data: expected columns of one dimension and of equal length"),
+            ({"a": [1], "b": [1, 2]}, ValueError, "of one dimension and of equal length"),
+            ({"a": np.eye(2)}, ValueError, "of one dimension and of equal length"),
+            ({"b": [1]}, ValueError, "data has no column 'a'"),
+            ({"a": [1.0, np.nan]}, ValueError, "data, line 2, column 'a': the value is missing"),
+            ({"a": ["1", None]}, ValueError, "data, line 2, column 'a': the value is missing"),
+        ],
+    )
+    def test_what_is_no_table(self, data, error, message):
+        model, _ = trained("float32", np.arange(30.0))
+        with pytest.raises(error, match=message):
+            model.predict(data)

@@ -297,7 +297,9 @@ class TestEncoding:
 
     @pytest.mark.parametrize("plain", [None, {}, {"features": 3}, {"features": [], "target": {}}])
     def test_what_is_no_encoding_is_refused(self, plain):
-        with pytest.raises(ValueError, match="was not made by `fusedelta train`"):
+        with pytest.raises(
+            ValueError, match=r"by `fusedelta train`; in Python, what fusedelta\.load"
+        ):
             Encoding.from_dict(plain)
 
     def test_classes_in_numerical_order(self):

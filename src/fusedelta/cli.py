@@ -218,7 +218,11 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
         "--seed", type=int, default=0, help="of split, weights and shuffles (default: %(default)s)"
     )
     output = parser.add_argument_group("output")
-    output.add_argument("--save", metavar="FILE", help="model: .npz or .safetensors")
+    output.add_argument(
+        "--save",
+        metavar="FILE",
+        help="model (.npz or .safetensors), in Python for fusedelta.tabular.TableModel",
+    )
     output.add_argument(
         "--checkpoint", metavar="FILE", help="model after each epoch that is the best so far"
     )
@@ -231,7 +235,11 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
 def _add_predict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="model.npz", help="what train --save wrote")
     parser.add_argument("data", metavar="new.csv", help="has the features' columns, in any order")
-    _add_header(parser, "as in the table that the model was trained on")
+    _add_header(
+        parser,
+        "as in the table that the model was trained on",
+        "those of the training, in order, with the target or without it",
+    )
     parser.add_argument("--proba", action="store_true", help="add each class's probability")
     parser.add_argument("--output", metavar="FILE", help="write to a file, not to the terminal")
 
@@ -274,11 +282,13 @@ def _add_info(parser: argparse.ArgumentParser) -> None:
     """Info takes no arguments."""
 
 
-def _add_header(parser: argparse._ActionsContainer, default: str) -> None:
+def _add_header(
+    parser: argparse._ActionsContainer, default: str, unnamed: str = "column_1, column_2, ..."
+) -> None:
     parser.add_argument(
         "--header",
         action=argparse.BooleanOptionalAction,
-        help="whether the first line names the columns, which are column_1, column_2, ... without "
+        help=f"whether the first line names the columns; if not, they are {unnamed} "
         f"(default: {default})",
     )
 

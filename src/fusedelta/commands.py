@@ -63,7 +63,7 @@ def predict(options: Namespace) -> None:
     table = read_csv(options.data, header)
     if not header:
         table = model.encoding.numbered(table)
-    columns = model.predict(table, options.proba)
+    columns = model.predictions(table, options.proba)
     with (
         open(options.output, "w", encoding="utf-8", newline="")
         if options.output

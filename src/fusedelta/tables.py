@@ -61,6 +61,30 @@ class Table:
     columns: Mapping[str, Sequence[Any] | np.ndarray]
     lines: Sequence[int]
 
+    @classmethod
+    def of(cls, data: Any) -> Table:
+        """Return a table, a mapping of columns or a DataFrame as a table.
+
+        Raises
+        ------
+        TypeError
+            If it has no named columns.
+        ValueError
+            If they are not of one dimension and of equal length.
+        """
+        if isinstance(data, Table):
+            return data
+        if not hasattr(data, "keys"):
+            raise TypeError(
+                "data: expected a table, a dict of columns or a DataFrame, "
+                f"got {validation.shown(data)}"
+            )
+        columns = {str(name): _column(data[name]) for name in data.keys()}  # noqa: SIM118
+        shapes = {np.shape(column) for column in columns.values()}
+        if len(shapes) != 1 or len(shape := shapes.pop()) != 1:
+            raise ValueError("data: expected columns of one dimension and of equal length")
+        return cls("data", columns, range(1, 1 + shape[0]))
+
     def __len__(self) -> int:
         """Return the number of rows."""
         return len(self.lines)
@@ -324,6 +348,12 @@ def _is_like(field: str, below: Sequence[str]) -> bool:
     """Tell whether a value that is there could be one more of those below it."""
     present = [value.strip() for value in below if not _is_missing(value)]
     return _mostly_numbers([field]) if _mostly_numbers(present) else field in present
+
+
+def _column(values: Any) -> Sequence[str] | np.ndarray:
+    """Return numbers as an array, all else as texts."""
+    array = np.asarray(values)
+    return array if array.dtype.kind in "biuf" or array.ndim != 1 else [*map(str, array)]
 
 
 def _check_names(fields: list[str], source: str) -> list[str]:

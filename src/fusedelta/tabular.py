@@ -1,7 +1,9 @@
 """Networks that are trained on a table, and remember its columns.
 
 A `TableModel` is a `fusedelta.Sequential` with the `Encoding` of the table it learns from; both are
-saved in one file. It is what the command line trains and predicts with.
+saved in one file. It is what the command line trains and predicts with. In Python,
+``TableModel.load("model.npz").predict(frame)`` predicts from columns as they are; `fusedelta.load`
+gives the network alone, which takes what ``encoding.inputs`` makes of them.
 """
 
 from __future__ import annotations
@@ -110,7 +112,30 @@ class TableModel:
             figures["R^2"] = 1.0 - error / variance if variance else math.nan
         return figures
 
-    def predict(self, table: Table, proba: bool = False) -> dict[str, list[str]]:
+    def predict(self, data: Any) -> np.ndarray:
+        """Return predictions for columns as they are, before any encoding.
+
+        Parameters
+        ----------
+        data : Table, mapping or DataFrame
+            Its columns are found by name; those that are not features are ignored.
+
+        Returns
+        -------
+        ndarray of shape (m,)
+            The names of the classes, or numbers in the target's unit, float64.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the columns do not fit.
+        """
+        target, X = self.encoding.target, self.encoding.inputs(Table.of(data))
+        if isinstance(target, Numeric):
+            return target.decode(self.net.predict(X)[:, 0])
+        return np.array(target.decode(self.net.predict_classes(X)))
+
+    def predictions(self, table: Table, proba: bool = False) -> dict[str, list[str]]:
         """Return predictions for a table as columns of text.
 
         Parameters
