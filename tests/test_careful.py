@@ -1,5 +1,6 @@
 """The command line loses no results and misreads no tables."""
 
+import dataclasses
 import os
 import re
 
@@ -222,3 +223,58 @@ class TestInPython:
         model, _ = trained("float32", np.arange(30.0))
         with pytest.raises(error, match=message):
             model.predict(data)
+
+
+class TestMissing:
+    @pytest.fixture
+    def gaps(self, tmp_path):
+        """A table with gaps in each of its columns."""
+        lines = [f"{i},{'red' if i % 3 else 'blue'},{'ab'[i > 20]}" for i in range(40)]
+        for row, line in ((3, "NA,red,a"), (5, "5,?,a"), (7, "7,red,"), (8, ",NaN,a")):
+            lines[row] = line
+        path = tmp_path / "gaps.csv"
+        path.write_text("\n".join(["size,colour,kind", *lines]))
+        return path
+
+    @pytest.mark.parametrize(
+        ("missing", "rows", "empty"), [("drop", 36, [3, 5, 8]), ("fill", 39, [])]
+    )
+    def test_training_and_prediction(self, run, gaps, tmp_path, missing, rows, empty):
+        model = tmp_path / "model.npz"
+        options = ("--epochs", 100, "--lr", 0.1, "--quiet", "--save", model)
+        status, output, _ = run("train", gaps, "--missing", missing, *options)
+        assert status == 0
+        assert f"gaps.csv: {rows} rows, 2 features" in output
+        assert f"{40 - rows} rows with missing values are left out\n" in output
+        predicted = TableModel.load(model).predict(read_csv(gaps)).tolist()
+        assert [i for i, text in enumerate(predicted) if not text] == empty
+        assert np.mean([text == "ab"[i > 20] for i, text in enumerate(predicted)]) > 0.8
+        written = run("predict", model, gaps, "--proba")[1].splitlines()[1:]
+        assert [i for i, line in enumerate(written) if line == ",,"] == empty
+
+    def test_what_is_filled_in_is_that_of_the_training_rows(self, gaps):
+        rows = np.array([0, 3, 4, 5, 6, 8])
+        table = read_csv(gaps).filled({"kind": "a"})
+        encoding = Encoding.fit(table, "kind", "classification", rows, (), "fill")
+        assert encoding.fills == {"size": "3.75", "colour": "blue"}
+        X = encoding.inputs(encoding.complete(table)[0])
+        assert (X[3, 0], X[5, 1:].tolist()) == (0, [1, 0])
+
+    def test_numbers_without_a_prediction_are_nan(self):
+        model, _ = trained("float32", np.arange(30.0))
+        encoding = dataclasses.replace(model.encoding, missing="drop")
+        predicted = TableModel(model.net, encoding).predict({"a": [0.5, np.nan, 0.5]})
+        assert np.isnan(predicted).tolist() == [False, True, False]
+        with pytest.raises(ValueError, match="data: expected a row without missing values"):
+            TableModel(model.net, encoding).predict({"a": ["NA"]})
+
+    def test_nothing_but_gaps(self, refused, tmp_path):
+        path = tmp_path / "data.csv"
+        path.write_text("a,y\n" + "NA,1\n" * 9)
+        options = ("train", path, "--header", "--missing")
+        assert refused(*options, "drop") == (
+            f"{path}: expected a row without missing values, got none"
+        )
+        assert refused(*options, "fill") == (
+            f"{path}, column 'a': expected a value to train on, got none"
+        )

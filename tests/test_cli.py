@@ -317,7 +317,8 @@ class TestErrors:
         path = tmp_path / "data.csv"
         path.write_text("a,b\n1,x\n2,y\n,x\n4,y\n")
         message = refused("train", path, "--validation", 0)
-        assert message == f"{path}, line 4, column 'a': the value is missing"
+        expected = "the value is missing: see --missing of fusedelta train"
+        assert message == f"{path}, line 4, column 'a': {expected}"
         assert refused("train", tmp_path / "absent.csv") == (
             f"{tmp_path / 'absent.csv'}: No such file or directory"
         )

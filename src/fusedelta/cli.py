@@ -126,6 +126,13 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     data.add_argument("--target", metavar="COLUMN", help="column to predict (default: the last)")
     data.add_argument("--drop", metavar="A,B", type=_names, default=[], help="columns to leave out")
     data.add_argument(
+        "--missing",
+        choices=("error", "drop", "fill"),
+        default="error",
+        help="rows with missing values: drop them, and predict nothing for such; or fill features "
+        "in with the mean of the column or its most frequent text (default: %(default)s)",
+    )
+    data.add_argument(
         "--task",
         choices=("classification", "regression"),
         help="by default texts and few-valued integers are classes, other numbers quantities",

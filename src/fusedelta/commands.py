@@ -28,16 +28,19 @@ __all__ = ["compare", "demo", "info", "predict", "train"]
 def train(options: Namespace) -> None:
     """Train a network on a table, report its figures, and save and draw what is wanted."""
     _check_outputs(options)
-    table, target = _training_table(options)
+    whole, target = _training_table(options)
+    table = _with_values(whole, target, options)
     task = options.task or detect_task(table, target)
     encoding, rows, held_out = _encode(table, target, task, options)
     model = _build(encoding, len(rows), options)
     _rehearse(model, options)
-    X, y = encoding.inputs(table), encoding.targets(table)
+    X, y = encoding.inputs(encoding.complete(table)[0]), encoding.targets(table)
     parts = {"train": (X[rows], y[rows])}
     if held_out.size:
         parts["validation"] = (X[held_out], y[held_out])
     show(_describe(table, model, options))
+    if len(table) < len(whole):
+        show(f"{len(whole) - len(table)} rows with missing values are left out")
     if not options.quiet:
         show("")
     history = _fit(model.net, parts, options)
@@ -155,15 +158,27 @@ def _training_table(options: Namespace) -> tuple[Table, str]:
     return table, target
 
 
+def _with_values(table: Table, target: str, options: Namespace) -> Table:
+    """Return the rows that can be trained on: without gaps in what is not going to be filled."""
+    if options.missing == "error":
+        return table
+    names = [name for name in table.columns if name not in options.drop]
+    rows = np.flatnonzero(~table.gaps(names if options.missing == "drop" else [target]))
+    if not rows.size:
+        raise ValueError(f"{table.source}: expected a row without missing values, got none")
+    return table.at(rows)
+
+
 def _encode(
     table: Table, target: str, task: Task, options: Namespace
 ) -> tuple[Encoding, np.ndarray, np.ndarray]:
     """Return how the columns are encoded, the rows for training, and those held out."""
     everything = np.arange(len(table))  # what is wrong with any row comes first
-    encoding = Encoding.fit(table, target, task, everything, options.drop)
+    encoding = Encoding.fit(table, target, task, everything, options.drop, options.missing)
     labels = encoding.targets(table) if task == "classification" else np.zeros(len(table))
     rows, held_out = split_rows(labels, options.validation_split, options.seed)
-    return Encoding.fit(table, target, task, rows, options.drop), rows, held_out
+    encoding = Encoding.fit(table, target, task, rows, options.drop, options.missing)
+    return encoding, rows, held_out
 
 
 def _build(encoding: Encoding, m: int, options: Namespace) -> TableModel:

@@ -7,9 +7,10 @@ them together; as a dictionary of plain values it is saved with the network that
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, field
 from typing import Any, Literal
 
 import numpy as np
@@ -17,9 +18,10 @@ import numpy as np
 from fusedelta._frozen import frozen
 from fusedelta.tables import Table, is_number
 
-__all__ = ["Categorical", "Encoding", "Numeric", "Task", "detect_task"]
+__all__ = ["Categorical", "Encoding", "Missing", "Numeric", "Task", "detect_task"]
 
 Task = Literal["classification", "regression"]
+Missing = Literal["error", "drop", "fill"]
 
 MOST_INTEGER_CLASSES = 20
 MOST_VALUES = 100
@@ -142,15 +144,27 @@ class Encoding:
         The column to predict.
     columns : tuple of str
         All columns of the table, for another one that does not name them.
+    missing : {"error", "drop", "fill"}
+        What becomes of rows in which a feature is missing.
+    fills : dict of str to str
+        What each feature is taken for where it is missing.
     """
 
     features: tuple[Numeric | Categorical, ...]
     target: Numeric | Categorical
     columns: tuple[str, ...] = ()
+    missing: Missing = "error"
+    fills: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def fit(
-        cls, table: Table, target: str, task: Task, rows: np.ndarray, drop: Sequence[str] = ()
+        cls,
+        table: Table,
+        target: str,
+        task: Task,
+        rows: np.ndarray,
+        drop: Sequence[str] = (),
+        missing: Missing = "error",
     ) -> Encoding:
         """Describe a table: all columns but the target are features.
 
@@ -167,6 +181,9 @@ class Encoding:
             whole table.
         drop : sequence of str
             Columns that are no features either.
+        missing : {"error", "drop", "fill"}, default "error"
+            To "fill" is to take the mean of a column of numbers, or its most frequent text. Rows
+            to "drop" are those of later tables, here they are an error.
 
         Returns
         -------
@@ -185,6 +202,8 @@ class Encoding:
                 f"{table.source} has no feature columns beside the target {target!r}; expected "
                 "columns separated by commas, semicolons or tabs"
             )
+        fills = {name: _fill(table, name, rows) for name in names} if missing == "fill" else {}
+        table = table.filled(fills)
         features = tuple(
             Numeric.fit(table, name, rows)
             if table.is_numeric(name)
@@ -196,7 +215,7 @@ class Encoding:
             if task == "classification"
             else _fit_quantity(table, target, rows)
         )
-        return cls(features, fitted, tuple(table.columns))
+        return cls(features, fitted, tuple(table.columns), missing, fills)
 
     @property
     def task(self) -> Task:
@@ -219,6 +238,23 @@ class Encoding:
         """
         table.require(feature.name for feature in self.features)
         return np.hstack([feature.encode(table) for feature in self.features])
+
+    def complete(self, table: Table) -> tuple[Table, np.ndarray]:
+        """Return a table with its gaps filled or left out, and which rows are in it, (m,) of bool.
+
+        Raises
+        ------
+        ValueError
+            If a column is missing, or no row is left.
+        """
+        names = [feature.name for feature in self.features]
+        table.require(names)
+        if self.missing != "drop":
+            return table.filled(self.fills), np.ones(len(table), dtype=bool)
+        rows = ~table.gaps(names)
+        if not rows.any():
+            raise ValueError(f"{table.source}: expected a row without missing values, got none")
+        return table.at(np.flatnonzero(rows)), rows
 
     def targets(self, table: Table) -> np.ndarray:
         """Return the target: labels, int64 of shape (m,), or numbers, float64 of shape (m, 1)."""
@@ -259,7 +295,13 @@ class Encoding:
         """
         try:
             features = tuple(_column(each) for each in plain["features"])
-            return cls(features, _column(plain["target"]), tuple(plain.get("columns", ())))
+            return cls(
+                features,
+                _column(plain["target"]),
+                tuple(plain.get("columns", ())),  # which 0.1.0 did not write, as what follows
+                plain.get("missing", "error"),
+                plain.get("fills", {}),
+            )
         except (KeyError, TypeError):
             raise ValueError(
                 "the model does not say which columns it wants: it was not made by "
@@ -280,6 +322,16 @@ def detect_task(table: Table, target: str) -> Task:
     most = min(MOST_INTEGER_CLASSES, max(2, len(table) // 2))
     few = len(np.unique(values)) <= most and np.array_equal(values, np.rint(values))
     return "classification" if few else "regression"
+
+
+def _fill(table: Table, name: str, rows: np.ndarray) -> str:
+    """Return the mean or the most frequent value of a column over the given rows."""
+    present = table.at(rows[~table.gaps([name])[rows]])
+    if not len(present):
+        raise ValueError(f"{table.source}, column {name!r}: expected a value to train on, got none")
+    if table.is_numeric(name):
+        return str(float(present.numbers(name).mean()))
+    return Counter(present.texts(name)).most_common(1)[0][0]
 
 
 def _fit_categories(table: Table, name: str) -> Categorical:

@@ -111,6 +111,28 @@ class Table:
         kept = {name: column for name, column in self.columns.items() if name not in names}
         return Table(self.source, kept, self.lines)
 
+    def gaps(self, names: Iterable[str]) -> np.ndarray:
+        """Return whether each row lacks a value in one of these columns, bool of shape (m,)."""
+        gaps = np.zeros(len(self), dtype=bool)
+        for name in names:
+            gaps |= [_is_missing(value) for value in self.columns[name]]
+        return gaps
+
+    def at(self, rows: np.ndarray) -> Table:
+        """Return the table of these rows alone."""
+        columns = {name: [column[i] for i in rows] for name, column in self.columns.items()}
+        return Table(self.source, columns, [self.lines[i] for i in rows])
+
+    def filled(self, values: Mapping[str, str]) -> Table:
+        """Return the table with these values in the gaps of the columns of these names."""
+        columns = {
+            name: [values[name] if _is_missing(value) else value for value in column]
+            if name in values
+            else column
+            for name, column in self.columns.items()
+        }
+        return Table(self.source, columns, self.lines)
+
     def is_numeric(self, name: str) -> bool:
         """Tell whether at least half of the values that are there are numbers, or try to be.
 
@@ -179,7 +201,8 @@ class Table:
         value = self.columns[name][row]
         trouble = f"{value!r} {reason}"
         if _is_missing(value):
-            trouble = "the value is missing" + f" ({value!r})" * bool(str(value).strip())
+            shown = f" ({value!r})" if str(value).strip() else ""
+            trouble = f"the value is missing{shown}: see --missing of fusedelta train"
         return ValueError(f"{self.source}, line {self.lines[row]}, column {name!r}: {trouble}")
 
 

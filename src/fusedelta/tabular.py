@@ -123,17 +123,25 @@ class TableModel:
         Returns
         -------
         ndarray of shape (m,)
-            The names of the classes, or numbers in the target's unit, float64.
+            The names of the classes, or numbers in the target's unit, float64. Rows that have no
+            prediction, as a feature is missing, have an empty name or nan.
 
         Raises
         ------
         TypeError, ValueError
             If the columns do not fit.
         """
-        target, X = self.encoding.target, self.encoding.inputs(Table.of(data))
+        target = self.encoding.target
+        table, rows = self.encoding.complete(Table.of(data))
+        X = self.encoding.inputs(table)
         if isinstance(target, Numeric):
-            return target.decode(self.net.predict(X)[:, 0])
-        return np.array(target.decode(self.net.predict_classes(X)))
+            found = target.decode(self.net.predict(X)[:, 0])
+        else:
+            found = np.array(target.decode(self.net.predict_classes(X)))
+        none: Any = np.nan if isinstance(target, Numeric) else ""
+        predictions = np.full(rows.shape, none, found.dtype)
+        predictions[rows] = found
+        return predictions
 
     def predictions(self, table: Table, proba: bool = False) -> dict[str, list[str]]:
         """Return predictions for a table as columns of text.
@@ -148,14 +156,21 @@ class TableModel:
         Returns
         -------
         dict of str to list of str
-            The column named as the target, then those of the probabilities.
+            The column named as the target, then those of the probabilities. Rows that have no
+            prediction, as a feature is missing, have empty texts.
 
         Raises
         ------
         ValueError
             If the table does not fit, or if there are no probabilities that are asked for.
         """
-        target, X = self.encoding.target, self.encoding.inputs(table)
+        table, rows = self.encoding.complete(table)
+        columns = self._predictions(self.encoding.inputs(table), proba)
+        return {name: _spread(texts, rows) for name, texts in columns.items()}
+
+    def _predictions(self, X: np.ndarray, proba: bool) -> dict[str, list[str]]:
+        """Return the columns of predictions for encoded data."""
+        target = self.encoding.target
         if isinstance(target, Numeric):
             if proba:
                 raise ValueError(
@@ -236,6 +251,12 @@ def split_rows(labels: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarr
             "expected a larger part, or 0 to train on all rows"
         )
     return np.flatnonzero(~held_out), np.flatnonzero(held_out)
+
+
+def _spread(texts: list[str], rows: np.ndarray) -> list[str]:
+    """Return a text for each of the rows, empty where there is none."""
+    each = iter(texts)
+    return [next(each) if row else "" for row in rows]
 
 
 def _texts_of(target: Numeric, outputs: np.ndarray) -> list[str]:
