@@ -181,6 +181,14 @@ class TestWithoutHeader:
         assert run("predict", model, numbers, "--no-header")[1] == named
 
 
+def test_a_model_that_does_not_know_all_columns_goes_by_their_names():
+    model, table = trained("float32", np.arange(30.0))
+    plain = {key: model.encoding.to_dict()[key] for key in ("features", "target")}  # as in 0.1.0
+    encoding = Encoding.from_dict(plain)
+    assert encoding.numbered(table) is table
+    np.testing.assert_array_equal(encoding.inputs(table), model.encoding.inputs(table))
+
+
 def test_all_columns_dropped(refused, numbers):
     expected = f"drop: expected {numbers} to keep some of its columns, got all"
     assert refused("train", numbers, "--drop", "a,y") == expected

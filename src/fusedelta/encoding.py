@@ -270,6 +270,8 @@ class Encoding:
         ValueError
             If there are not as many, with the target or without it.
         """
+        if not self.columns:  # a model of 0.1.0, whose tables all had a header
+            return table
         others = tuple(name for name in self.columns if name != self.target.name)
         for names in (self.columns, others):
             if len(table.columns) == len(names):
