@@ -16,6 +16,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import field
 from importlib import import_module
 from os import PathLike
 from typing import Any, TextIO
@@ -60,6 +61,9 @@ class Table:
     source: str
     columns: Mapping[str, Sequence[Any] | np.ndarray]
     lines: Sequence[int]
+    _parsed: dict[str, np.ndarray | None] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @classmethod
     def of(cls, data: Any) -> Table:
@@ -125,6 +129,8 @@ class Table:
 
     def filled(self, values: Mapping[str, str]) -> Table:
         """Return the table with these values in the gaps of the columns of these names."""
+        if not values:
+            return self
         columns = {
             name: [values[name] if _is_missing(value) else value for value in column]
             if name in values
@@ -139,12 +145,11 @@ class Table:
         Those with commas do, as 1,5 or 1,000. They are no texts of categories, so that whoever
         takes the column as numbers finds out.
         """
-        values = self.columns[name]
-        try:
-            return bool(np.isfinite(_all_numbers(values)).any())  # most columns
-        except ValueError:
-            present = [value for value in values if not _is_missing(value)]
-            return bool(present) and _mostly_numbers(present)
+        numbers = self._parse(name)
+        if numbers is not None:  # most columns
+            return bool(np.isfinite(numbers).any())
+        present = [value for value in self.columns[name] if not _is_missing(value)]
+        return bool(present) and _mostly_numbers(present)
 
     def numbers(self, name: str) -> np.ndarray:
         """Return a column as finite numbers.
@@ -163,10 +168,9 @@ class Table:
         ValueError
             Naming the first line whose value is missing or not a finite number.
         """
-        values = self.columns[name]
-        try:
-            numbers = _all_numbers(values)
-        except ValueError:
+        numbers = self._parse(name)
+        if numbers is None:
+            values = self.columns[name]
             numbers = np.array([_number(v) if is_number(v) else np.nan for v in values])
         unfit = np.flatnonzero(~np.isfinite(numbers))
         if unfit.size:
@@ -195,6 +199,15 @@ class Table:
             missing = next(row for row, text in enumerate(texts) if text in MISSING)
             raise self.refusal(name, missing, "")
         return texts
+
+    def _parse(self, name: str) -> np.ndarray | None:
+        """Return a column as float64, parsed once, or None if not all of it are numbers."""
+        if name not in self._parsed:
+            try:
+                self._parsed[name] = _all_numbers(self.columns[name])
+            except ValueError:
+                self._parsed[name] = None
+        return self._parsed[name]
 
     def refusal(self, name: str, row: int, reason: str) -> ValueError:
         """Return the error that says where a value stands and what is wrong with it."""
@@ -350,9 +363,9 @@ def _has_header(rows: list[list[str]], source: str) -> bool:
     first = [field.strip() for field in rows[0]]
     like: list[str] = []
     unlike: list[str] = []
-    for field, column in zip(first, zip(*rows[: 1 + COMPARED_ROWS], strict=True), strict=True):
-        if not _is_missing(field):
-            (like if _is_like(field, column[1:]) else unlike).append(field)
+    for value, column in zip(first, zip(*rows[: 1 + COMPARED_ROWS], strict=True), strict=True):
+        if not _is_missing(value):
+            (like if _is_like(value, column[1:]) else unlike).append(value)
     counted = bool(like) and [field for field in first if field] == [
         str(i) for i in range(len(like))
     ]
@@ -405,7 +418,9 @@ def _all_numbers(values: Sequence[Any] | np.ndarray) -> np.ndarray:
     """Return them as float64, all at once, or raise ValueError."""
     if not isinstance(values, np.ndarray) or values.dtype.kind not in "biuf":
         _refuse_code("".join(map(str, values)))
-    return np.array(values, dtype=np.float64)
+    numbers = np.array(values, dtype=np.float64)
+    numbers.flags.writeable = False
+    return numbers
 
 
 def _number(value: object) -> float:
