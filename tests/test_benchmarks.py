@@ -19,6 +19,7 @@ from benchmarks import __main__ as command  # noqa: E402
 from benchmarks import (  # noqa: E402
     accuracy,
     bench_kernels,
+    calls,
     disk,
     ensemble,
     instructions,
@@ -252,6 +253,18 @@ def test_scaling_command(monkeypatch, capsys):
     fit = scaling.Fit(rows=10, epochs=3, seconds=6.0)
     assert fit.per_sample == pytest.approx(0.2)
     assert "2.00" in scaling.table([fit, scaling.Fit(10, 3, 12.0)])
+
+
+# ---- calls ---------------------------------------------------------------------------------------
+
+
+def test_calls_command(monkeypatch, capsys):
+    monkeypatch.setattr(calls.machine, "pin", lambda cores: None)
+    assert calls.main(["--calls", "2"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("8-64-64-4 tanh")
+    timed = [line.rsplit("  ", 1)[0].strip() for line in lines[4:]]
+    assert timed == list(calls.calls())
 
 
 # ---- disk ----------------------------------------------------------------------------------------

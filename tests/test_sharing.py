@@ -131,5 +131,6 @@ def test_a_signal_handler_that_uses_the_busy_network_is_refused():
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+    assert raised
     assert all("in use by the call that this one comes from" in each for each in raised)
     net.predict(X)

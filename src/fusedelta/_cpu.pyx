@@ -70,7 +70,7 @@ def current_isa():
 
 
 cdef const kernels_t *current_kernels(ptrdiff_t itemsize) noexcept:
-    """Looked up once: to ask a virtual machine what its processor can do takes some 20 us."""
+    """Looked up once: a virtual machine takes its time to say what its processor can do."""
     return current_single if itemsize == 4 else current_double
 
 

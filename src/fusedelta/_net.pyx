@@ -183,6 +183,7 @@ cdef class Net:
             raise KeyboardInterrupt
         self.acquire()
         self.training = True
+        program.clear_padding()
         try:
             program.reserve(batch, orders is not None and batch > 1, program.threads_for(program.flops * batch))
             if watch is not None and watch.held_out is not None:
@@ -433,15 +434,14 @@ cdef class Net:
 
     cpdef void release(self) noexcept:
         """Let the next thread have it."""
-        try:
-            turn = self.waiting.pop(0) if self.waiting else None
-        except IndexError:  # without a GIL, the last one may have given up
-            turn = None
         self.owner = 0
-        if turn is None:
-            busy_release(&self.busy)
-        else:
-            turn.release()
+        if self.waiting:
+            try:
+                self.waiting.pop(0).release()
+                return
+            except IndexError:  # without a GIL, the last one may have given up
+                pass
+        busy_release(&self.busy)
 
     def forked(self):
         """In the child of a fork: the threads that had the network are not here to give it back."""

@@ -145,7 +145,7 @@ cdef class Program(Workspace):
     cdef void begin(self, stage_t stage, bint logits) noexcept nogil:
         """What the walks to come are for, and whether the last row gives logits, or the activated output."""
         self.net.stage = stage
-        if stage == TRAINING:
+        if stage == TRAINING and self.tensors.penalized:
             self.clear_padding()
         self.net.rows[self.net.n_rows - 1].act.kind = LINEAR if logits else self.output.kind
         if self.sloped and not self.narrow:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 __all__ = ["Spelled"]
 
@@ -11,22 +11,27 @@ ALIKE = 0.8
 
 
 class Spelled:
-    """Base of classes whose public attributes are set by users."""
+    """Base of classes whose public attributes, which they declare, are set by users."""
+
+    _declared: ClassVar[frozenset[str]] = frozenset()
+
+    def __init_subclass__(cls) -> None:
+        cls._declared |= frozenset(getattr(cls, "__annotations__", ()))
 
     def __setattr__(self, name: str, value: Any) -> None:
-        is_known = name.startswith("_") or name in vars(self) or hasattr(type(self), name)
-        if not is_known and (meant := _nearest(self, name)):
+        is_known = name.startswith("_") or name in self._declared or hasattr(type(self), name)
+        if not (is_known or name in vars(self)) and (meant := _nearest(self, name)):
             raise AttributeError(
                 f"{type(self).__name__} has no attribute {name!r}: did you mean {meant!r}?"
             )
         object.__setattr__(self, name, value)
 
 
-def _nearest(instance: object, name: str) -> str | None:
+def _nearest(instance: Spelled, name: str) -> str | None:
     """The public attribute that one of that name was meant for, if it is much like it."""
     from difflib import get_close_matches  # here, because it takes long to import
 
-    known = [each for each in dir(instance) if not each.startswith("_")]
-    spellings = {each.replace("_", ""): each for each in known}
+    known = {*dir(instance), *type(instance)._declared}
+    spellings = {each.replace("_", ""): each for each in known if not each.startswith("_")}
     found = get_close_matches(name.replace("_", "").lower(), spellings, 1, ALIKE)
     return spellings[found[0]] if found else None

@@ -51,6 +51,12 @@ class Assembly(States):
     #: All networks there are that have an engine.
     alive: ClassVar[WeakSet[Assembly]] = WeakSet()
 
+    #: Whatever was saved beside the weights: a dict of what JSON can hold.
+    metadata: dict[str, Any]
+
+    #: Set it to end a `fit` after the current epoch, from a callback; `fit` starts with False.
+    stop_training: bool
+
     #: What the passes of the last `fit` took, if it was asked for by ``profile=True``, else None.
     profile_: Profile | None = None
 
@@ -78,9 +84,7 @@ class Assembly(States):
             np.random.Generator(np.random.PCG64(sequence)) for sequence in sequences[:2]
         )
         self._dropout_key = int(sequences[2].generate_state(1, np.uint64)[0])
-        #: Whatever was saved beside the weights: a dict of what JSON can hold.
-        self.metadata: dict[str, Any] = {}
-        #: Set it to end a `fit` after the current epoch, from a callback; `fit` starts with False.
+        self.metadata = {}
         self.stop_training = False
         self._history: History | None = None
         self._detach()

@@ -110,7 +110,9 @@ def run(
     ModuleNotFoundError
         If a plot is wanted and matplotlib is not installed.
     ValueError
-        If the plot's suffix is not one that matplotlib knows.
+        If the plot's suffix is not .png, .pdf or .svg.
+    OSError
+        If the plot cannot be written.
     """
     if plot is not None:
         plots.check_path(plot)

@@ -33,6 +33,11 @@ class EnsembleAssembly(Spelled):
 
     _member_type: ClassVar[type[Sequential]] = Sequential
 
+    callbacks: list[list[Callback]]
+    bags: list[np.ndarray] | None
+    history: EnsembleHistory | None
+    metadata: dict[str, Any]
+
     def __init__(
         self,
         layers: Sequence[Layer],
@@ -70,10 +75,8 @@ class EnsembleAssembly(Spelled):
         self._members = tuple(networks)
         self._seed = self.seeds if seed is None else seed
         self._n_threads = validation.thread_count(n_threads)
-        self.callbacks: list[list[Callback]] = []
-        self.bags: list[np.ndarray] | None = None
-        self.history: EnsembleHistory | None = None
-        self.metadata: dict[str, Any] = {}
+        self.callbacks, self.metadata = [], {}
+        self.bags = self.history = None
 
     @classmethod
     def from_members(cls, networks: Sequence[Sequential], n_threads: int | None = None) -> Self:

@@ -423,6 +423,8 @@ class Sequential(Assembly):
     def load(cls, path: str | PathLike[str]) -> Self:
         """Read a network that `save` wrote. Nothing in a file is ever executed.
 
+        What ``fusedelta train`` saved is for `fusedelta.tabular.TableModel`, which knows columns.
+
         Parameters
         ----------
         path : str or path-like

@@ -2,7 +2,8 @@
 
 Each takes the place of a number: ``fd.Adam(learning_rate=fd.CosineDecay(1e-3, 10_000))``. Step s is
 0, 1, 2, ..., the updates since the network was made or `reset_optimizer` was called: a second `fit`
-goes on where the first one ended, and so does a network that was copied or loaded.
+goes on where the first one ended, and so does a network that was copied or loaded. Plain `SGD`
+counts those with a schedule alone.
 
 ========================  ==================================================================
 `CosineDecay`             From the rate to `alpha` times it along half a cosine, after a
@@ -15,7 +16,8 @@ goes on where the first one ended, and so does a network that was copied or load
 `PolynomialDecay`         A straight line, or a power of it, to an end.
 ========================  ==================================================================
 
-Any function of the step will do too; then the network can't be saved, as files hold no code:
+Any function of the step will do too, which `fit` asks for the steps of an epoch before it begins;
+then the network can't be saved, as files hold no code:
 
 >>> import fusedelta as fd
 >>> fd.SGD(lambda step: 0.5 / (1 + step // 100)).learning_rate(250)

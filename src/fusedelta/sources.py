@@ -45,7 +45,7 @@ epoch is so many steps, and the next one goes on where it ended; what never ends
 
 An error in a chunk or a batch (a shape, nan) is raised before the weights move for it; those before
 it have moved them. `partial_fit` is one pass over what there is at the moment. Where samples come
-one by one, `train_step` takes a hundredth of its time, but minds no loss that is nan.
+one by one, `train_step` takes a twentieth of its time, but minds no loss that is nan.
 """
 
 from __future__ import annotations
