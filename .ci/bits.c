@@ -6,7 +6,7 @@
 
 #include "kernels.h"
 
-enum { LAYERS = 3, STEPS = 20, MOST = 160 };
+enum { LAYERS = 3, STEPS = 20, MOST = 160, MOST_TALL = 4 };
 enum path { DENSE, NARROW_STEP, ONLINE_STEP };
 static const char *const PATHS[] = {"dense", "narrow", "online"};
 static const ptrdiff_t WIDTHS[][LAYERS + 1] = {{50, 70, 33, 4}, {7, 9, 16, 4}, {50, 70, 33, 4}};
@@ -60,9 +60,9 @@ static uint64_t digest(const void *block, size_t bytes, uint64_t hash)
 /* These are filled by hand below. A size that changed means a field that is new (one that fits into padding does not
  * show): give it what Program gives it (_program.pyx, _workspace.pyx) if a kernel called here looks at it, else leave
  * it zero; then write the new size here. */
-_Static_assert(sizeof(struct row) == 224, "struct row: has `build` what is new in it?");
+_Static_assert(sizeof(struct row) == 232, "struct row: has `build` what is new in it?");
 _Static_assert(sizeof(struct loss) == 176, "struct loss: has `build` what is new in it?");
-_Static_assert(sizeof(struct net) == 88 + sizeof(struct loss), "struct net: has `build` what is new in it?");
+_Static_assert(sizeof(struct net) == 96 + sizeof(struct loss), "struct net: has `build` what is new in it?");
 _Static_assert(sizeof(struct share) == 48, "struct share: has `dense_step` what is new in it?");
 
 /* X, Y, D and Dx of the rows share their memory with the neighbours'; feature-major, row n of Y is ones. */
@@ -71,15 +71,17 @@ static void build(struct net *net, struct row *rows, enum path path, const struc
     static const int HIDDEN[] = {TANH, GELU, LINEAR};
     const ptrdiff_t m = SAMPLES[path], *widths = WIDTHS[path], lanes = whole_blocks(m);
     const int columns = path == NARROW_STEP;
-    *net = (struct net){.cpu = cpu, .n_rows = LAYERS, .rows = rows, .stage = TRAINING};
+    *net = (struct net){.cpu = cpu, .n_rows = LAYERS, .rows = rows, .stage = TRAINING, .tall = path == ONLINE_STEP};
     for (int i = 0; i < LAYERS; i++) {
         const ptrdiff_t k = widths[i], n = widths[i + 1], ld = whole_blocks(n);
         const ptrdiff_t ldx = columns ? lanes : whole_blocks(k);
         const ptrdiff_t height = columns ? n : m, across = columns ? lanes : ld;
         struct row *row = &rows[i], *below = row - 1;
-        void *W = numbers(k + 1, n, ld);
+        const int tall = !columns && k > NARROW && n <= MOST_TALL;
+        void *W = tall ? numbers(n + 1, k, whole_blocks(k)) : numbers(k + 1, n, ld);
         *row = (struct row){
-            .k = k, .n = n, .height = k + 1, .ldx = ldx, .ld = ld, .W = W, .target = W,
+            .k = k, .n = n, .tall = tall, .height = tall ? whole_blocks(k) / whole_blocks(1) + 1 : k + 1,
+            .ldx = ldx, .ld = ld, .W = W, .target = W,
             .X = i ? below->Y : columns ? numbers(k + 1, m, ldx) : numbers(m, k, ldx),
             .Y = zeros(height, across), .D = zeros(height, across), .Dx = i ? below->D : NULL,
             .S = HIDDEN[i] >= SOFTPLUS ? zeros(height, across) : NULL,
@@ -107,13 +109,16 @@ static void build(struct net *net, struct row *rows, enum path path, const struc
 static void dense_step(const struct net *net, ptrdiff_t m, double alpha, struct score *score, void *scratch)
 {
     struct share share = {.m = m, .last = m, .scratch = scratch, .threads = 1};
-    for (int i = 0; i < LAYERS; i++) net->cpu->dense_forward(&net->rows[i], &share);
+    const struct kernels *cpu = net->cpu;
+    for (int i = 0; i < LAYERS; i++)
+        (net->rows[i].tall ? cpu->tall_forward : cpu->dense_forward)(&net->rows[i], &share);
     net->loss.evaluate(&net->loss, m, score);
     for (int i = LAYERS - 1; i >= 0; i--) {
         share.last = m;
-        if (i > 0) net->cpu->dense_backward(&net->rows[i], &share);
-        share.last = net->rows[i].k + 1;
-        net->cpu->dense_update(&net->rows[i], &share, alpha, 1);
+        const struct row *row = &net->rows[i];
+        if (i > 0) (row->tall ? cpu->tall_backward : cpu->dense_backward)(row, &share);
+        share.last = row->height;
+        (row->tall ? cpu->tall_update : cpu->dense_update)(row, &share, alpha, 1);
     }
 }
 
@@ -133,7 +138,8 @@ static uint64_t train(enum path path, const struct kernels *cpu)
     free(scratch);
     uint64_t hash = digest(&score.sum, sizeof score.sum, 14695981039346656037u);
     for (int i = 0; i < LAYERS; i++)
-        hash = digest(rows[i].W, (size_t)((rows[i].k + 1) * rows[i].ld) * itemsize, hash);
+        hash = digest(rows[i].W, (size_t)(rows[i].tall ? (rows[i].n + 1) * whole_blocks(rows[i].k)
+                                                       : (rows[i].k + 1) * rows[i].ld) * itemsize, hash);
     return score.sum == score.sum ? hash : 0;
 }
 

@@ -36,15 +36,15 @@ from fusedelta._kernels import (
     shrink,
     zeros,
 )
+from fusedelta.rows import NARROW, TALL
 
 sys.path.append(str(ROOT / "tests"))
-from cases import DENSE_SHAPES, ELEMENTWISE, ISAS, NARROW_SHAPES, ONLINE_SHAPES
+from cases import DENSE_SHAPES, ELEMENTWISE, ISAS, NARROW_SHAPES, ONLINE_SHAPES, TALL_SHAPES
 
 SECONDS, TRIES = 0.02, 5
 FINISH_SIZES = 1 << 10, 1 << 20  # weights: in the nearest cache, in the farthest
 APPLIED = ["exp", "log1p", *ELEMENTWISE]
 APPLIED_SIZE = 4096  # values: in the nearest cache
-NARROW = 16  # the widest layer of a network that trains feature-major
 
 
 class Case(NamedTuple):
@@ -75,15 +75,19 @@ class Case(NamedTuple):
 FEW_SAMPLES = [(4, 256, 256), (8, 256, 256), (2, 1024, 1024), (32, 1024, 1024)]
 
 
+#: What layers of few outputs gain is said by these.
+ONE_OUTPUT = [(1000, 30, 1), (256, 256, 1)]
+
+
 def shapes() -> dict[str, list[tuple[int, int, int]]]:
-    """Shapes by path: dense (batch-major), online (one sample), narrow (feature-major)."""
-    found = {"dense": DENSE_SHAPES, "online": ONLINE_SHAPES, "narrow": NARROW_SHAPES}
-    found = {path: list(listed) for path, listed in found.items()}
-    found["dense"] += FEW_SAMPLES
+    """Shapes by path: dense (batch-major), online (one sample), narrow (feature-major), tall."""
+    found = {"dense": [*DENSE_SHAPES, *FEW_SAMPLES], "online": [*ONLINE_SHAPES]}
+    found |= {"narrow": [*NARROW_SHAPES], "tall": [*TALL_SHAPES, *ONE_OUTPUT]}
     for workload in WORKLOADS:
         widest = max(workload.sizes)
         path = "online" if workload.batch == 1 else "narrow" if widest <= NARROW else "dense"
-        found[path] += [(workload.batch, k, n) for k, n, _ in workload.layers]
+        for k, n, _ in workload.layers:
+            found["tall" if k > NARROW and n <= TALL else path].append((workload.batch, k, n))
     return {path: list(dict.fromkeys(listed)) for path, listed in found.items()}
 
 
@@ -170,18 +174,18 @@ class Layer:
     def __init__(self, case: Case) -> None:
         m, k, n = case.shape
         self.kernel, self.isa = case.kernel, case.isa
-        narrow = case.kernel.startswith("narrow")
+        narrow, tall = case.kernel.startswith("narrow"), case.kernel.startswith("tall")
         act = {"binary_crossentropy": "sigmoid", "categorical_crossentropy": "softmax"}
-        self.matrices = Matrices(
-            case.isa, case.dtype, m, k, n, act.get(case.kernel, "relu"), "relu", narrow=narrow
-        )
+        acts = act.get(case.kernel, "relu"), "relu"
+        self.matrices = Matrices(case.isa, case.dtype, m, k, n, *acts, narrow=narrow, tall=tall)
         rng = np.random.default_rng(0)
         X = self.matrices.X[:k, :m] if narrow else self.matrices.X[:, :k]
         D = self.matrices.D[:, :m] if narrow else self.matrices.D[:, :n]
         X[...] = rng.random(X.shape) + 0.1
         D[...] = rng.standard_normal(D.shape)
         self.matrices.Y[...] = 1 / n
-        self.matrices.W[:, :n] = rng.standard_normal((k + 1, n)) / np.sqrt(k)
+        W = self.matrices.W[:n, :k] if tall else self.matrices.W[: k + 1, :n]
+        W[...] = rng.standard_normal(W.shape) / np.sqrt(k)
         self.samples = rng.standard_normal((m, k)).astype(case.dtype)
         self.order = rng.permutation(m)
         self.statistics = zeros((max(7, m), self.matrices.Y.shape[1]), case.dtype)

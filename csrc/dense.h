@@ -5,17 +5,6 @@
 #include "few.h"
 #include "packed.h"
 #include "softmax.h"
-#include "thin.h"
-
-/* Columns of n in whole blocks; a stride may be a block more (rows.py). */
-INLINE ptrdiff_t whole(ptrdiff_t n) { return (n + BLOCK - 1) / BLOCK * BLOCK; }
-
-/* Rows first..last-1 beyond these columns := 0. */
-static void clear_beyond(real *c, ptrdiff_t ld, ptrdiff_t columns, ptrdiff_t first, ptrdiff_t last)
-{
-    for (ptrdiff_t i = first; i < last && columns < ld; i++)
-        memset(c + i * ld + columns, 0, (size_t)(ld - columns) * sizeof(real));
-}
 
 /* Whether panels of W meet samples where they lie, although their rows are far: where L1 is large (and the TLB, as a
  * Zen 5's), strides have an odd number of blocks, and a panel is within L2. Forward 64 x 1024 x 1024 takes 0.85 of the
@@ -33,6 +22,7 @@ INLINE ptrdiff_t largest(ptrdiff_t a, ptrdiff_t b) { return a > b ? a : b; }
  * columns, of UPDATE_PACKED bytes or of a panel; and what packed.h asks for, where it is gone to. */
 static ptrdiff_t dense_scratch(const struct row *row, ptrdiff_t m)
 {
+    if (row->tall) return 0;
     const ptrdiff_t ld = row->ld, size = sizeof(real), longest = largest(row->k, ld);
     const ptrdiff_t packed = least(m * ld * size, largest(UPDATE_PACKED, m * PANEL_BYTES));
     const ptrdiff_t panels = largest(ld * PANEL_BYTES, packed + UPDATE_BLOCK);
@@ -47,8 +37,7 @@ static ptrdiff_t dense_scratch(const struct row *row, ptrdiff_t m)
 
 static void dense_forward(const struct row *row, const struct share *share)
 {
-    const ptrdiff_t last = share->last, columns = whole(row->n);
-    ptrdiff_t first = share->first;
+    const ptrdiff_t first = share->first, last = share->last, columns = whole(row->n);
     const real *W = row->W;
     struct product p = {
         .a = row->X, .rs = row->ldx, .cs = 1,
@@ -56,7 +45,6 @@ static void dense_forward(const struct row *row, const struct share *share)
         .c = row->Y, .ldc = row->ld,
         .from = PER_COLUMN, .start = W + row->k * row->ld, .finish = ACTIVATE, .act = row->act,
     };
-    if (row->n <= THIN) first = THIN_FORWARD[row->n - 1](&p, first, last);
     const int far = (is_far(row->ld) || (is_very_far(row->k) && row->ld > 4 * BLOCK)) && !is_near(row);
     if (far && last - first >= FEW_ROWS)
         multiply_packed(&p, first, last, columns, IN_PLACE, 0, NULL, share->scratch);
@@ -64,11 +52,11 @@ static void dense_forward(const struct row *row, const struct share *share)
         multiply_few(&p, first, last, columns, share->scratch);
     else
         multiply(&p, first, last, columns, IN_PLACE, 0, NULL);
-    clear_beyond(row->Y, row->ld, columns, share->first, last);
+    clear_beyond(row->Y, row->ld, columns, first, last);
     if (row->act.kind == SOFTMAX)
-        softmax_rows(row->Y, row->n, row->ld, share->first, last);
+        softmax_rows(row->Y, row->n, row->ld, first, last);
     else if (is_long(row->act.kind))
-        activate_runs(row, share->first, 1, row->ld, (last - share->first) * row->ld);
+        activate_runs(row, first, 1, row->ld, (last - first) * row->ld);
 }
 
 static void dense_backward(const struct row *row, const struct share *share)
@@ -133,8 +121,8 @@ static void update_weights(struct product p, ptrdiff_t first, ptrdiff_t last, pt
 static void dense_update(const struct row *row, const struct share *share, double alpha, double beta)
 {
     static const real one = 1;
-    const ptrdiff_t last = share->last, weights = last < row->k ? last : row->k, columns = whole(row->n);
-    ptrdiff_t first = share->first;
+    const ptrdiff_t first = share->first, last = share->last, columns = whole(row->n);
+    const ptrdiff_t weights = last < row->k ? last : row->k, rows = weights - first;
     struct product p = {
         .a = row->X, .rs = 1, .cs = row->ldx,
         .b = row->D, .ldb = row->ld, .depth = share->m,
@@ -142,9 +130,7 @@ static void dense_update(const struct row *row, const struct share *share, doubl
         .finish = ACCUMULATE, .alpha = (real)alpha, .beta = (real)beta,
         .chunk = is_far(row->ld) && share->m >= 2 * CHUNK ? LONG_CHUNK : CHUNK,
     };
-    if (row->n <= THIN) first = THIN_UPDATE[row->n - 1](&p, first, weights);
     real *biases = last > row->k ? p.c + row->k * row->ld : NULL;
-    const ptrdiff_t rows = weights - first;
     if (p.chunk > CHUNK && rows >= SLIVER) {
         multiply_packed(&p, first, weights, columns, IN_PLACE, 0, biases, share->scratch);
         return;

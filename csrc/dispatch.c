@@ -41,18 +41,19 @@ static struct features probe(void)
     return f;
 }
 
-static int has_avx2(void)
+static int is_avx2(struct features f)
 {
-    const struct features f = probe();
     const unsigned fma_and_avx = 1u << 12 | 1u << 28;
     return (f.ecx1 & fma_and_avx) == fma_and_avx && f.ebx7 & 1u << 5 && (f.xcr0 & 0x6) == 0x6;
 }
+
+static int has_avx2(void) { return is_avx2(probe()); }
 
 static int has_avx512(void)
 {
     const unsigned f_dq_bw_vl = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31;
     const struct features f = probe();
-    return has_avx2() && (f.ebx7 & f_dq_bw_vl) == f_dq_bw_vl && (f.xcr0 & 0xe6) == 0xe6;
+    return is_avx2(f) && (f.ebx7 & f_dq_bw_vl) == f_dq_bw_vl && (f.xcr0 & 0xe6) == 0xe6;
 }
 
 /* Bytes of the nearest data cache, 0 if unknown. Intel's leaf 4 and AMD's 0x8000001d say it in the same way. */

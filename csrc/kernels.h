@@ -5,9 +5,9 @@
  * to AVX2: see LEAVE_TO_HALF.
  *
  * One order of rounding: every output is one chain of fused multiply-adds over its reduction index, ascending,
- * vectorised across outputs, so tiles, vector widths, batches and threads do not change a bit of it. Sums across
- * outputs, as backward for few samples, run in 64-byte lanes, folded by halves, whatever the real width. `base` has no
- * FMA and rounds twice; it equals itself only, on any machine.
+ * vectorised across outputs, so tiles, vector widths, batches and threads do not change a bit of it. Sums over the
+ * lanes, as backward for few samples and forward in tall layers, run in 64-byte blocks of them, folded by halves,
+ * whatever the real width. `base` has no FMA and rounds twice; it equals itself only, on any machine.
  */
 #ifndef FUSEDELTA_KERNELS_H
 #define FUSEDELTA_KERNELS_H
@@ -38,6 +38,9 @@
  * dense_update    target = beta target + alpha [X 1]^T D over m samples, the share's rows of (k + 1, ld), a chunk of
  *                 samples after the other: each one's sum is added to the target, which counts for nothing where
  *                 beta = 0. Nothing may alias D or X.
+ * tall_forward, tall_backward, tall_update
+ *                 the same for few outputs, and inputs of 64 bytes or more, with W and target (n, k in whole blocks), the
+ *                 bias behind them; any m. Shares of an update are of 64-byte blocks of features, and the bias.
  * online_forward, online_backward, online_update
  *                 the same for one sample, rows 0..k. Forward lists the inputs that are not zero, for the update.
  * narrow_forward, narrow_backward, narrow_update
@@ -93,6 +96,9 @@
     X(dense_forward, (const struct row *, const struct share *))                                                       \
     X(dense_backward, (const struct row *, const struct share *))                                                      \
     X(dense_update, (const struct row *, const struct share *, double alpha, double beta))                             \
+    X(tall_forward, (const struct row *, const struct share *))                                                        \
+    X(tall_backward, (const struct row *, const struct share *))                                                       \
+    X(tall_update, (const struct row *, const struct share *, double alpha, double beta))                              \
     X(online_forward, (const struct row *))                                                                            \
     X(online_backward, (const struct row *))                                                                           \
     X(online_update, (const struct row *, double alpha, double beta))                                                  \

@@ -11,6 +11,7 @@
 #include "normalize.h"
 #include "online.h"
 #include "step.h"
+#include "tall.h"
 #include "tensors.h"
 
 static void apply(int kind, double slope, const void *x, void *y, void *s, ptrdiff_t count)

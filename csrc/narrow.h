@@ -8,8 +8,6 @@
 
 #include "product.h"
 
-INLINE ptrdiff_t whole_blocks(ptrdiff_t m) { return (m + BLOCK - 1) / BLOCK * BLOCK; }
-
 /* Batches of at most one 64-byte block, `wide` vectors of it: no tiles to choose, which is what a step of so small a
  * net would spend its time on. Outputs go by twos where that fits SIDE: half the loops and constants, 0.93 of the time
  * of a step of 2-2-1. In double precision, whose series are longer, registers run out: 1.06. */
@@ -45,8 +43,8 @@ APART void narrow_forward_blocks(const struct row *row, ptrdiff_t m)
         .c = row->Y, .ldc = row->ldx,
         .from = PER_ROW, .start = W + row->k * row->ld, .finish = ACTIVATE, .act = row->act,
     };
-    multiply(&p, 0, row->n, whole_blocks(m), IN_PLACE, 0, NULL);
-    if (is_long(row->act.kind)) activate_runs(row, 0, row->n, row->ldx, whole_blocks(m));
+    multiply(&p, 0, row->n, whole(m), IN_PLACE, 0, NULL);
+    if (is_long(row->act.kind)) activate_runs(row, 0, row->n, row->ldx, whole(m));
 }
 
 INLINE void narrow_backward_block(const int wide, const struct row *row)
@@ -73,8 +71,8 @@ APART void narrow_backward_blocks(const struct row *row, ptrdiff_t m)
         .c = row->Dx, .ldc = row->ldx,
         .finish = DERIVATIVE, .act = row->act_below, .y = row->X,
     };
-    multiply(&p, 0, row->k, whole_blocks(m), IN_PLACE, 0, NULL);
-    if (is_late(row->act_below.kind)) derive_runs(row, 0, row->k, row->ldx, whole_blocks(m));
+    multiply(&p, 0, row->k, whole(m), IN_PLACE, 0, NULL);
+    if (is_late(row->act_below.kind)) derive_runs(row, 0, row->k, row->ldx, whole(m));
 }
 
 /* sums[i][j] = sum over the lanes of X(i) D(j), for MI x MJ pairs. */
@@ -153,7 +151,7 @@ INLINE void narrow_update_block(const int wide, const struct row *row, ptrdiff_t
 APART void narrow_update_blocks(const struct row *row, ptrdiff_t m, real alpha, real beta)
 {
     const real *X = row->X, *D = row->D;
-    const ptrdiff_t ld = row->ldx, lanes = whole_blocks(m);
+    const ptrdiff_t ld = row->ldx, lanes = whole(m);
     real sums[4][NARROW] __attribute__((aligned(BLOCK_BYTES))) = {{0}};
     for (ptrdiff_t i = 0, a = 0; i <= row->k; i += SIDES[a]) {
         while (SIDES[a] > row->k + 1 - i) a++;
@@ -199,7 +197,7 @@ static void narrow_gather(const void *samples, ptrdiff_t width, const ptrdiff_t 
         const real *sample = from + (order ? order[i] : i) * width;
         for (ptrdiff_t j = 0; j < width; j++) columns[j * ld + i] = sample[j];
     }
-    for (ptrdiff_t i = m; i < whole_blocks(m); i++) /* what is there has been a sample of other weights */
+    for (ptrdiff_t i = m; i < whole(m); i++) /* what is there has been a sample of other weights */
         for (ptrdiff_t j = 0; j < width; j++) columns[j * ld + i] = columns[j * ld + m - 1];
 }
 

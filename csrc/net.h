@@ -53,12 +53,14 @@ struct layer_ops {
 struct row {
     const struct layer_ops *ops;
     ptrdiff_t k, n;
-    ptrdiff_t height; /* rows of parameters: k + 1 of a dense layer */
+    int tall;         /* whether W is (n, k in whole 64-byte blocks) and b (ld) behind it: tall.h */
+    ptrdiff_t height; /* parts that threads share an update by: rows of parameters, k + 1 of a dense layer; of a tall */
+                      /* one the blocks of a row, and the bias */
     ptrdiff_t ldx;  /* row stride of X and Dx: any for the data set's X, which dense rows read as it lies, else whole */
                     /* 64-byte blocks */
     ptrdiff_t ld;   /* row stride of W, Y and D: n in whole 64-byte blocks, or one more */
-    void *W;        /* (k + 1, ld): the weights; row k is the bias; padding zero */
-    void *target;   /* (k + 1, ld): what the update accumulates into: W itself for SGD, else a gradient or velocity */
+    void *W;        /* (k + 1, ld): the weights; row k is the bias; padding zero; of a tall row see above */
+    void *target;   /* as W: what the update accumulates into: W itself for SGD, else a gradient or velocity */
     const void *X;  /* (m, ldx) */
     void *Y;        /* (m, ld) */
     void *S;        /* (m, ld): receives the slopes act'(z) in training, where the activation has them; else NULL */
@@ -106,7 +108,6 @@ struct loss {
 
 /* What the finish of an optimiser works on: blocks laid out as the parameters, and the numbers of the step at hand. */
 struct moments {
-    ptrdiff_t size;                    /* of each block, in elements */
     void *w;                           /* the parameters */
     void *g;                           /* their gradient, where that is the target of the updates, else NULL */
     void *velocity, *m, *v, *u, *d;    /* what the rule keeps, by the letters of its formulae; else NULL */
@@ -144,6 +145,7 @@ struct net {
     void *optimizer;                                             /* what the finish goes by */
     const void *next; /* online_step: the next sample's X, if its first product may be taken along; else NULL */
     int started;      /* online_step: whether Y of the first row is that product already */
+    int tall;         /* online_step: whether there are tall rows */
     enum stage stage;
     struct noise noise;
     struct team *team;                                           /* the threads that share it, and ... */

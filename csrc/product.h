@@ -327,6 +327,13 @@ INLINE void advance(struct product *p, ptrdiff_t columns)
     if (p->finish == DERIVATIVE) p->y += columns;
 }
 
+/* Rows first..last-1 beyond these columns := 0. */
+static void clear_beyond(real *c, ptrdiff_t ld, ptrdiff_t columns, ptrdiff_t first, ptrdiff_t last)
+{
+    for (ptrdiff_t i = first; i < last && columns < ld; i++)
+        memset(c + i * ld + columns, 0, (size_t)(ld - columns) * sizeof(real));
+}
+
 /* Rows first..last-1 and all `columns` of C, panel by panel. B as it lies, or PACKED before, or TRANSPOSED into
  * `panel` (depth, in whole blocks, times PANEL_BYTES) from `valid` rows of W, for backward. Uses p up. */
 INLINE void multiply(struct product *p, ptrdiff_t first, ptrdiff_t last, ptrdiff_t columns, enum source source,

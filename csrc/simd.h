@@ -45,6 +45,9 @@ extern const struct kernels KERNELS_OF(HALF_ISA, REAL_BITS);
 #define APART static __attribute__((noinline))
 #define UNROLL _Pragma("GCC unroll 32")
 
+/* n in whole blocks; a stride may be a block more (rows.py). */
+INLINE ptrdiff_t whole(ptrdiff_t n) { return (n + BLOCK - 1) / BLOCK * BLOCK; }
+
 INLINE vec load(const real *p) { return *(const vec *)p; }
 INLINE vec load_loose(const real *p) { return *(const loose_vec *)p; }
 INLINE void store(real *p, vec x) { *(vec *)p = x; }

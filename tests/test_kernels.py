@@ -11,6 +11,7 @@ from cases import (
     NARROW_SHAPES,
     ONLINE_SHAPES,
     SLOPED,
+    TALL_SHAPES,
     TYPICAL,
 )
 from exact import SLOPE, SLOPES, activation, derivative, softplus
@@ -52,18 +53,26 @@ def test_every_kernel_has_a_test():
 # ---- oracles -------------------------------------------------------------------------------------
 
 
+def views(matrices, block):
+    """W (k, n) and b (n) of the weights or their target."""
+    k, n = matrices.k, matrices.n
+    return (block[:n, :k].T, block[n, :n]) if matrices.tall else (block[:k, :n], block[k, :n])
+
+
 def fill(matrices, rng, narrow=False):
     """Random numbers in the valid part of every matrix, returned sample-major, in longdouble."""
     m, k, n = matrices.m, matrices.k, matrices.n
+    (W, b), targets = views(matrices, matrices.W), views(matrices, matrices.target)
     X = matrices.X[:k, :m].T if narrow else matrices.X[:, :k]
     D = matrices.D[:, :m].T if narrow else matrices.D[:, :n]
     X[...] = rng.standard_normal((m, k)) * (rng.random((m, k)) > 0.2)
     D[...] = rng.standard_normal((m, n))
-    matrices.W[:, :n] = rng.standard_normal((k + 1, n)) / np.sqrt(k)
-    matrices.target[:, :n] = rng.standard_normal((k + 1, n))
+    W[...], b[...] = rng.standard_normal((k, n)) / np.sqrt(k), rng.standard_normal(n) / np.sqrt(k)
+    for target in targets:
+        target[...] = rng.standard_normal(target.shape)
     if narrow:
         matrices.X[k] = 1
-    return [np.array(a, np.longdouble) for a in (X, matrices.W[:k, :n], matrices.W[k, :n], D)]
+    return [np.array(a, np.longdouble) for a in (X, W, b, D)]
 
 
 def assert_within(got, expected, scale, depth):
@@ -82,10 +91,11 @@ def assert_padding_zero(*arrays):
 
 def check_layer(isa, dtype, path, shape, kind, rng):
     """Forward, backward and update of one path of the dense layer."""
-    narrow = path == "narrow"
+    narrow, tall = path == "narrow", path == "tall"
     m, k, n = shape
     below = kind if kind != "linear" else "tanh"
-    matrices = Matrices(isa, dtype, m, k, n, act=kind, act_below=below, slope=SLOPE, narrow=narrow)
+    settings = {"act": kind, "act_below": below, "slope": SLOPE, "narrow": narrow, "tall": tall}
+    matrices = Matrices(isa, dtype, m, k, n, **settings)
     X, W, b, D = fill(matrices, rng, narrow)
     size = np.abs(X) @ np.abs(W) + np.abs(b)
 
@@ -111,11 +121,18 @@ def check_layer(isa, dtype, path, shape, kind, rng):
     ones = np.hstack([X, np.ones((m, 1))])
     gradient, terms = ones.T @ D, np.abs(ones.T) @ np.abs(D)
     for alpha, beta in ((-0.5, 1.0), (0.25, 0.0), (1.0, 0.9)):
-        before = np.array(matrices.target[:, :n], np.longdouble)
+        before = np.vstack(views(matrices, matrices.target)).astype(np.longdouble)
         matrices.run(f"{path}_update", alpha=alpha, beta=beta)
+        after = np.vstack(views(matrices, matrices.target))
         expected = beta * before + alpha * gradient
-        assert_within(matrices.target[:, :n], expected, abs(alpha) * terms + np.abs(before), m)
-        assert_padding_zero(matrices.target[:, n:])
+        assert_within(after, expected, abs(alpha) * terms + np.abs(before), m)
+        for view in views(matrices, matrices.target):
+            view[...] = 0
+        assert_padding_zero(matrices.target)
+        for view, values in zip(
+            views(matrices, matrices.target), np.split(after, [k]), strict=True
+        ):
+            view[...] = values
 
 
 @pytest.mark.parametrize("shape", DENSE_SHAPES, ids=str)
@@ -149,18 +166,60 @@ def test_narrow(isa, dtype, shape, rng):
         check_layer(isa, dtype, "narrow", shape, kind, rng)
 
 
+@pytest.mark.parametrize("shape", TALL_SHAPES, ids=str)
+def test_tall(isa, dtype, shape, rng):
+    for kind in TYPICAL:
+        check_layer(isa, dtype, "tall", shape, kind, rng)
+
+
+@pytest.mark.parametrize("shape", TALL_SHAPES, ids=str)
+def test_tall_layers_read_nothing_beyond_a_sample(isa, dtype, shape, rng):
+    """Inputs without padding give the bits of those with it, whatever lies behind the last one."""
+    m, k, n = shape
+    results = []
+    for is_packed in (False, True):
+        matrices = Matrices(isa, dtype, m, k, n, tall=True)
+        fill(matrices, np.random.default_rng(4))
+        if is_packed:
+            matrices.pack_inputs()
+        else:
+            matrices.X[:, k:] = np.nan
+        matrices.run("tall_forward")
+        matrices.run("tall_update", alpha=0.5, beta=1.0)
+        results.append((matrices.Y.copy(), matrices.target.copy()))
+    for got, expected in zip(*results, strict=True):
+        assert np.isfinite(got).all()
+        np.testing.assert_array_equal(got, expected)
+
+
+@pytest.mark.parametrize("shape", TALL_SHAPES, ids=str)
+def test_samples_of_tall_layers_have_the_same_bits_alone(isa, dtype, shape, rng):
+    m, k, n = shape
+    for kind in ELEMENTWISE:
+        batch = Matrices(isa, dtype, m, k, n, act=kind, slope=SLOPE, tall=True)
+        alone = Matrices(isa, dtype, 1, k, n, act=kind, slope=SLOPE, tall=True)
+        fill(batch, rng)
+        alone.W[:] = batch.W
+        batch.run("tall_forward")
+        for i in range(0, m, 1 + m // 20):
+            alone.X[:] = batch.X[i]
+            alone.run("tall_forward")
+            np.testing.assert_array_equal(alone.Y[0, :n], batch.Y[i, :n], err_msg=kind)
+
+
 @pytest.mark.parametrize("kind", ELEMENTWISE)
 def test_layers_of_every_activation(isa, dtype, kind, rng):
     check_layer(isa, dtype, "dense", (7, 13, 17), kind, rng)
     check_layer(isa, dtype, "online", (1, 13, 17), kind, rng)
     check_layer(isa, dtype, "narrow", (17, 5, 3), kind, rng)
+    check_layer(isa, dtype, "tall", (21, 35, 3), kind, rng)
 
 
-@pytest.mark.parametrize("path", ["dense", "online"])
+@pytest.mark.parametrize("path", ["dense", "online", "tall"])
 def test_softmax_output(isa, dtype, path, rng):
-    for n in (2, 10, 17, 100):
-        m = 1 if path == "online" else 5
-        matrices = Matrices(isa, dtype, m, 7, n, act="softmax")
+    for n in (2, 3, 4) if path == "tall" else (2, 10, 17, 100):
+        m, k, tall = 1 if path == "online" else 5, 21 if path == "tall" else 7, path == "tall"
+        matrices = Matrices(isa, dtype, m, k, n, act="softmax", tall=tall)
         X, W, b, _ = fill(matrices, rng)
         matrices.run(f"{path}_forward")
         e = np.exp(X @ W + b - (X @ W + b).max(1, keepdims=True))
@@ -169,20 +228,26 @@ def test_softmax_output(isa, dtype, path, rng):
 
 
 def test_update_discards_what_beta_zero_discards(isa, dtype, rng):
-    for path, m in (("dense", 3), ("online", 1), ("narrow", 3), ("narrow", 40)):
-        matrices = Matrices(isa, dtype, m, 4, 5, narrow=path == "narrow")
+    for path, m in (("dense", 3), ("online", 1), ("narrow", 3), ("narrow", 40), ("tall", 400)):
+        k, n = (70, 3) if path == "tall" else (4, 5)
+        matrices = Matrices(isa, dtype, m, k, n, narrow=path == "narrow", tall=path == "tall")
         fill(matrices, rng, path == "narrow")
-        matrices.target[:, :5] = np.nan
+        for target in views(matrices, matrices.target):
+            target[...] = np.nan
         matrices.run(f"{path}_update", alpha=1.0, beta=0.0)
         assert np.isfinite(matrices.target).all()
 
 
 @pytest.mark.parametrize(
-    "shape", [(23, 33, 129), (31, 17, 1030), (8, 37, 130), (300, 2080, 520)], ids=str
+    "shape",
+    [(23, 33, 129), (31, 17, 1030), (8, 37, 130), (300, 2080, 520), (40, 150, 1), (300, 90, 4)],
+    ids=str,
 )
 def test_split_work_gives_the_bits_of_the_whole(isa, dtype, shape, rng):
     m, k, n = shape
-    matrices = Matrices(isa, dtype, m, k, n, act="tanh", act_below="tanh")
+    path = "tall" if n <= 4 else "dense"
+    matrices = Matrices(isa, dtype, m, k, n, act="tanh", act_below="tanh", tall=path == "tall")
+    height = matrices.height
     fill(matrices, rng)
     start = matrices.target.copy()
     results = []
@@ -191,11 +256,11 @@ def test_split_work_gives_the_bits_of_the_whole(isa, dtype, shape, rng):
             matrices.target[:] = start
             matrices.Y[:] = matrices.Dx[:] = 0
             for first, last in pairwise(borders):
-                matrices.run("dense_forward", first=first, last=last)
-                matrices.run("dense_backward", first=first, last=last)
-            weights = (0, k + 1) if len(borders) == 2 else (0, 3, k - 1, k, k + 1)
-            for first, last in pairwise(weights):
-                matrices.run("dense_update", alpha=0.5, beta=1.0, first=first, last=last)
+                matrices.run(f"{path}_forward", first=first, last=last)
+                matrices.run(f"{path}_backward", first=first, last=last)
+            weights = (0, 3, height - 2, height - 1, height)
+            for first, last in pairwise(weights if len(borders) > 2 else (0, height)):
+                matrices.run(f"{path}_update", alpha=0.5, beta=1.0, first=first, last=last)
             results.append([a.copy() for a in (matrices.Y, matrices.Dx, matrices.target)])
     for result in results[1:]:
         for got, expected in zip(result, results[0], strict=True):
@@ -225,9 +290,16 @@ def check_paths(isa, dtype, kind, rng):
         np.testing.assert_array_equal(alone.Y[0, :n], batch.Y[i, :n], err_msg=kind)
 
 
-@pytest.mark.parametrize("path", ["dense", "online", "narrow"])
-def test_instruction_sets_give_the_same_bits(fused_isas, dtype, path):
-    shapes = {"dense": DENSE_SHAPES, "online": ONLINE_SHAPES, "narrow": NARROW_SHAPES}[path]
+@pytest.mark.parametrize(
+    ("path", "shapes"),
+    [
+        ("dense", DENSE_SHAPES),
+        ("online", ONLINE_SHAPES),
+        ("narrow", NARROW_SHAPES),
+        ("tall", TALL_SHAPES),
+    ],
+)
+def test_instruction_sets_give_the_same_bits(fused_isas, dtype, path, shapes):
     for kind in ELEMENTWISE:
         for shape in shapes:
             results = []
@@ -240,6 +312,7 @@ def test_instruction_sets_give_the_same_bits(fused_isas, dtype, path):
                     act_below=kind,
                     slope=SLOPE,
                     narrow=path == "narrow",
+                    tall=path == "tall",
                 )
                 fill(matrices, np.random.default_rng(3), path == "narrow")
                 for passes in ("forward", "backward", "update"):

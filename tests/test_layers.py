@@ -24,6 +24,23 @@ def test_rows_say_where_everything_is():
     assert strides == [8, 24, 16]
 
 
+@pytest.mark.parametrize(("dtype", "line"), [("float32", 48), ("float64", 40)])
+def test_kernels_of_few_outputs_and_many_inputs_lie_transposed(dtype, line):
+    rows = compile_rows([fd.Dense(40), fd.Dense(3), fd.Dense(2)], 3, np.dtype(dtype))
+    assert [row.is_tall for row in rows] == [False, True, False]
+    tall, block = rows[1], parameters.allocate(rows, np.dtype(dtype))
+    lanes = 64 // np.dtype(dtype).itemsize
+    assert tall.end == rows[2].offset == tall.offset + 3 * line + lanes
+    block[:] = np.arange(len(block))
+    W, b = parameters.views([tall], block)
+    assert W.shape == (40, 3)
+    np.testing.assert_array_equal(W[:, 1], tall.offset + line + np.arange(40))
+    np.testing.assert_array_equal(b, tall.offset + 3 * line + np.arange(3))
+    parameters.clear_padding(rows, block)
+    assert block.sum() == sum(view.sum() for view in parameters.views(rows, block))
+    assert tall.height == line // lanes + 1
+
+
 @pytest.mark.parametrize(
     ("n", "dtype", "stride"),
     [

@@ -95,7 +95,7 @@ def test_matrices_lie_on_whole_blocks_whatever_the_sizes(width, n_threads):
 def test_parts_of_plain_descent():
     """64-byte rows of 8 float64: one batch of activations and targets, two layers' deltas."""
     net = build((20, 40, 3))
-    parameters = 8 * (21 * 40 + 41 * 8)
+    parameters = 8 * (21 * 40 + 3 * 40 + 8)  # the last W lies transposed
     assert {name: size for name, size in net.memory.items() if size} == {"parameters": parameters}
     X, y = np.ones((10, 20)), np.ones((10, 3))
     net.train_step(X, y)

@@ -66,6 +66,7 @@ cdef extern from "net.h" nogil:
         const layer_ops_t *ops
         ptrdiff_t k
         ptrdiff_t n
+        int tall
         ptrdiff_t height
         ptrdiff_t ldx
         ptrdiff_t ld
@@ -120,7 +121,6 @@ cdef extern from "net.h" nogil:
         bint by_lane
 
     ctypedef struct moments_t "struct moments":
-        ptrdiff_t size
         void *w
         void *g
         void *velocity
@@ -152,6 +152,7 @@ cdef extern from "net.h" nogil:
         void *optimizer
         const void *next
         int started
+        int tall
         stage_t stage
         noise_t noise
         team_t *team
@@ -171,6 +172,9 @@ cdef extern from "kernels.h" nogil:
         void (*dense_forward)(const row_t *, const share_t *) noexcept nogil
         void (*dense_backward)(const row_t *, const share_t *) noexcept nogil
         void (*dense_update)(const row_t *, const share_t *, double alpha, double beta) noexcept nogil
+        void (*tall_forward)(const row_t *, const share_t *) noexcept nogil
+        void (*tall_backward)(const row_t *, const share_t *) noexcept nogil
+        void (*tall_update)(const row_t *, const share_t *, double alpha, double beta) noexcept nogil
         void (*online_forward)(const row_t *) noexcept nogil
         void (*online_backward)(const row_t *) noexcept nogil
         void (*online_update)(const row_t *, double alpha, double beta) noexcept nogil

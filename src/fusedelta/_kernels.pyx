@@ -73,7 +73,7 @@ def finish(isa, str kernel, dict blocks, dict numbers, ptrdiff_t first=0, last=N
     cdef ptrdiff_t _, end = blocks["w"].size if last is None else last
     cdef finish_t run = finish_kernel(cpu, kernel)
     cdef moments_t s = moments_t(
-        size=blocks["w"].size, w=data_of(blocks, "w"), g=data_of(blocks, "g"), velocity=data_of(blocks, "velocity"),
+        w=data_of(blocks, "w"), g=data_of(blocks, "g"), velocity=data_of(blocks, "velocity"),
         m=data_of(blocks, "m"), v=data_of(blocks, "v"), u=data_of(blocks, "u"), d=data_of(blocks, "d"),
         rate=numbers["rate"], mean_part=numbers["mean_part"], gradient_part=numbers["gradient_part"],
         decay=numbers["decay"], epsilon=numbers["epsilon"], momentum=numbers["momentum"], rho=numbers["rho"],
@@ -158,22 +158,25 @@ cdef class Matrices:
     """The matrices of one dense layer and its loss, and the kernels on them.
 
     Sample-major: X (m, k), W and target (k + 1, ld), Y, D and T (m, ld), Dx (m, ldx), labels (m). Feature-major, where
-    narrow: X (k + 1, ldx), Y (n + 1, ldx), D and T (n, ldx), Dx (k, ldx). S and Sx, the slopes, are as Y and X.
+    narrow: X (k + 1, ldx), Y (n + 1, ldx), D and T (n, ldx), Dx (k, ldx). S and Sx, the slopes, are as Y and X. Tall: W
+    and target (n + 1, k in whole blocks), transposed, the biases in the last line.
     """
 
     cdef readonly object X, W, target, Y, S, Sx, D, T, Dx, labels, weights, panel, list
-    cdef readonly ptrdiff_t m, k, n
+    cdef readonly ptrdiff_t m, k, n, height
+    cdef readonly bint tall
     cdef const kernels_t *cpu
     cdef row_t row
     cdef share_t share
     cdef loss_t loss
 
-    def __init__(self, isa, dtype, m, k, n, act="linear", act_below="linear", slope=0.0, narrow=False):
+    def __init__(self, isa, dtype, m, k, n, act="linear", act_below="linear", slope=0.0, narrow=False, tall=False):
         dtype = np.dtype(dtype)
         ld, lanes = stride_of(n, dtype), padded(m, dtype)
         self.m, self.k, self.n = m, k, n
         self.cpu = kernels_named(isa, dtype.itemsize)
-        self.W, self.target = zeros((k + 1, ld), dtype), zeros((k + 1, ld), dtype)
+        shape = (n + 1, padded(k, dtype)) if tall else (k + 1, ld)
+        self.W, self.target = zeros(shape, dtype), zeros(shape, dtype)
         if narrow:
             self.X, self.Y, self.Dx = (zeros((rows, lanes), dtype) for rows in (k + 1, n + 1, k))
             self.D, self.T = zeros((n, lanes), dtype), zeros((n, lanes), dtype)
@@ -183,6 +186,8 @@ cdef class Matrices:
         self.S, self.Sx = zeros(self.Y.shape, dtype), zeros(self.X.shape, dtype)
         self.labels, self.weights = np.zeros(m, np.int64), zeros((lanes,), dtype)
         self.row.k, self.row.n, self.row.ld, self.row.ldx = k, n, ld, self.X.shape[1]
+        self.tall, self.height = tall, padded(k, dtype) // padded(1, dtype) + 1 if tall else k + 1
+        self.row.tall, self.row.height = tall, self.height
         self.row.W, self.row.target = np.PyArray_DATA(self.W), np.PyArray_DATA(self.target)
         self.row.X, self.row.Y = np.PyArray_DATA(self.X), np.PyArray_DATA(self.Y)
         self.row.D, self.row.Dx = np.PyArray_DATA(self.D), np.PyArray_DATA(self.Dx)
@@ -204,13 +209,18 @@ cdef class Matrices:
         self.loss.Y, self.loss.D = self.row.Y, self.row.D
         self.loss.S = self.row.S if self.row.S != NULL else self.row.Y
 
+    def pack_inputs(self):
+        """Let X be without padding, as a user's array; only for passes that leave Dx alone."""
+        self.X = self.X[:, :self.k].copy()
+        self.row.X, self.row.ldx = np.PyArray_DATA(self.X), self.k
+
     def run(self, str kernel, double alpha=1.0, double beta=0.0, ptrdiff_t first=0, last=None, ptrdiff_t times=1):
-        """Run a layer's kernel `times` times, without the GIL. first, last: samples, or for dense_update rows of W."""
+        """Run a layer's kernel `times` times, without the GIL. first, last: samples, or shares of an update."""
         cdef ptrdiff_t _, m = self.m, kind = LAYER_KERNELS.index(kernel)
         cdef const row_t *row = &self.row
         cdef share_t *share = &self.share
         share.first = first
-        share.last = (self.k + 1 if kernel == "dense_update" else m) if last is None else last
+        share.last = (row.height if kernel.endswith("update") else m) if last is None else last
         with nogil:
             for _ in range(times):
                 if kind == 0:
@@ -229,8 +239,14 @@ cdef class Matrices:
                     self.cpu.narrow_forward(row, m)
                 elif kind == 7:
                     self.cpu.narrow_backward(row, m)
-                else:
+                elif kind == 8:
                     self.cpu.narrow_update(row, m, alpha, beta)
+                elif kind == 9:
+                    self.cpu.tall_forward(row, share)
+                elif kind == 10:
+                    self.cpu.tall_backward(row, share)
+                else:
+                    self.cpu.tall_update(row, share, alpha, beta)
 
     def run_elementwise(self, str kernel, ptrdiff_t first=0, last=None, more=None, double rate=0, threshold=0,
                         number=0, uint64_t key=0, uint64_t step=0, ptrdiff_t times=1):
@@ -313,7 +329,7 @@ cdef class Matrices:
         cdef net_t net
         cdef score_t score = score_t(0, 0)
         net.cpu, net.n_rows, net.rows, net.loss = self.cpu, 1, &self.row, self.loss
-        net.finish, net.next, net.started = NULL, NULL, 0
+        net.finish, net.next, net.started, net.tall = NULL, NULL, 0, 0
         net.loss.evaluate, net.loss.T = self.cpu.squared_error, np.PyArray_DATA(self.T)
         net.loss.weights = NULL
         if kernel == "narrow_step":
@@ -367,7 +383,8 @@ def parts_taken(list costs, list totals):
 
 
 LAYER_KERNELS = [
-    f"{path}_{passes}" for path in ("dense", "online", "narrow") for passes in ("forward", "backward", "update")
+    f"{path}_{passes}" for path in ("dense", "online", "narrow", "tall")
+    for passes in ("forward", "backward", "update")
 ]
 STEP_KERNELS = ["online_step", "narrow_step"]
 NORMALIZE_KERNELS = [

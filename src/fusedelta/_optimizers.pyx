@@ -60,7 +60,7 @@ cdef class Optimizer:
         self.moments = {name: allocate(rows, params.dtype) for name in optimizer.kept}
         self.tensors = Tensors(rows, optimizer, params)
         self.rule.tensors = <void *> self.tensors
-        blocks.size, blocks.w = np.PyArray_SIZE(params), weights
+        blocks.w = weights
         blocks.velocity = data_of(self.moments.get("velocity"))
         blocks.m, blocks.v = data_of(self.moments.get("m")), data_of(self.moments.get("v"))
         blocks.u, blocks.d = data_of(self.moments.get("u")), data_of(self.moments.get("d"))

@@ -167,7 +167,7 @@ cdef void walk(const net_t *net, ptrdiff_t m, ptrdiff_t loss_rows, double alpha,
     for i in range(net.n_rows - 1, -1, -1):
         if i > 0:
             rows[i].ops.backward(net, &rows[i], &samples)
-        weights.last = rows[i].k + 1
+        weights.last = rows[i].height
         rows[i].ops.update(net, &rows[i], &weights, alpha, beta)
 
 

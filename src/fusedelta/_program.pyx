@@ -25,7 +25,7 @@ from fusedelta._c cimport (
     team_active, team_barrier, team_expect, team_free, team_new, team_part, team_run, team_took, ticks,
 )
 from fusedelta._cpu cimport current_kernels
-from fusedelta._dense cimport dense_ops, narrow_dense_ops
+from fusedelta._dense cimport dense_ops, narrow_dense_ops, tall_dense_ops
 from fusedelta._elementwise cimport activation_ops, dropout_ops, fork_ops
 from fusedelta._losses cimport UserLoss, set_loss
 from fusedelta._normalize cimport batch_ops, layer_ops
@@ -92,12 +92,13 @@ cdef class Program(Workspace):
         if self.padded:
             self.net.rows[0].ldx = self.net.rows[0].ld
         self.k, self.n = self.net.rows[0].k, self.net.rows[last].n
-        self.takes_ahead = self.dense and self.k * self.net.rows[0].ld * self.itemsize >= FAR_AWAY
+        self.takes_ahead = self.dense and not self.net.rows[0].tall
+        self.takes_ahead = self.takes_ahead and self.k * self.net.rows[0].ld * self.itemsize >= FAR_AWAY
         self.output = self.net.loss.act = self.net.rows[last].act
         self.net.loss.n, self.net.loss.ld = self.n, self.net.rows[last].ld
         set_loss(&self.net.loss, loss, self.net.cpu)
         self.net.loss.by_lane = narrow
-        self.net.loss.widest = max([row.n_outputs for row in rows])
+        self.net.loss.widest = max([row.lanes for row in rows])
         self.user = None if loss.function is None else UserLoss(loss.function, np.PyArray_TYPE(params))
         if self.user is not None:
             self.user.attach(&self.net.loss, self.net.cpu)
@@ -112,11 +113,12 @@ cdef class Program(Workspace):
 
     cdef int compile(self, row_t *row, object layer, char *params, char *state) except -1:
         row.k, row.n, row.ld = layer.n_inputs, layer.n_outputs, layer.stride
-        row.ldx, row.height = row.k, layer.height
+        row.ldx, row.height, row.tall = row.k, layer.height, layer.is_tall
+        self.net.tall |= row.tall
         row.W = params + <ptrdiff_t> layer.offset * self.itemsize
         row.act.kind, row.act.slope = KINDS[layer.activation], layer.slope
         if layer.kind == "dense":
-            row.ops = &narrow_dense_ops if self.narrow else &dense_ops
+            row.ops = &narrow_dense_ops if self.narrow else &tall_dense_ops if row.tall else &dense_ops
         elif layer.kind == "fork":
             row.ops = &fork_ops
         elif layer.kind in ("activation", "add"):

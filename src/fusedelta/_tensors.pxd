@@ -26,6 +26,7 @@ cdef struct constraint_t:
     char *W                    # (k, ld)
     ptrdiff_t k
     ptrdiff_t ld
+    bint transposed            # (n, ld) then
     double max_norm
 
 
@@ -50,5 +51,6 @@ cdef class Tensors:
     cdef void squares(self, const kernels_t *cpu, const char *gradient, int thread, int threads) noexcept nogil
     cdef void clip(self, const kernels_t *cpu, char *gradient, int thread, int threads) noexcept nogil
     cdef void constrain(self, const kernels_t *cpu, int thread, int threads) noexcept nogil
+    cdef void constrain_lines(self, const kernels_t *cpu, const constraint_t *on) noexcept nogil
     cdef void finish(self, const net_t *net, const moments_t *moments, finish_t finish, int thread,
                      int threads) noexcept nogil

@@ -48,7 +48,7 @@ cdef class Tensors:
         if self.tensors == NULL or self.pieces == NULL or self.constraints == NULL:
             raise MemoryError()
         self.norm, self.global_norm = optimizer.clipnorm or INFINITY, optimizer.global_clipnorm or INFINITY
-        for start, end, stride, l1, l2, max_norm in found:
+        for start, end, stride, is_transposed, l1, l2, max_norm in found:
             tensor = &self.tensors[self.n_tensors]
             tensor.conditions = conditions_t(l1, l2, optimizer.clipvalue or INFINITY)
             tensor.first_piece = self.n_pieces
@@ -60,7 +60,8 @@ cdef class Tensors:
             self.penalized = self.penalized or l1 > 0 or l2 > 0
             if max_norm < INFINITY:
                 self.constraints[self.n_constraints] = constraint_t(
-                    self.params + <ptrdiff_t> start * self.itemsize, (end - start) // stride, stride, max_norm
+                    self.params + <ptrdiff_t> start * self.itemsize, (end - start) // stride, stride, is_transposed,
+                    max_norm
                 )
                 self.n_constraints += 1
         self.conditioned = self.penalized or optimizer.clipvalue is not None
@@ -152,9 +153,24 @@ cdef class Tensors:
         cdef const constraint_t *on
         for i in range(self.n_constraints):
             on = &self.constraints[i]
+            if on.transposed:
+                if thread == 0:
+                    self.constrain_lines(cpu, on)
+                continue
             blocks = on.ld // block
             cpu.max_norm(on.W, on.k, on.ld, blocks * thread // threads * block,
                          blocks * (thread + 1) // threads * block, on.max_norm)
+
+    cdef void constrain_lines(self, const kernels_t *cpu, const constraint_t *on) noexcept nogil:
+        """Those of a W that lies transposed: there are few."""
+        cdef ptrdiff_t i
+        cdef double norm
+        cdef char *line
+        for i in range(on.k):
+            line = on.W + i * on.ld * self.itemsize
+            cpu.penalty(line, on.ld, 0, 1, &norm)
+            norm = sqrt(norm)
+            cpu.shrink(line, on.ld, min(norm, on.max_norm) / (1e-7 + norm))
 
     # ---- the end of a step ------------------------------------------------------------------------------------------
 

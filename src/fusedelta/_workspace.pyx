@@ -38,12 +38,17 @@ cdef class Workspace:
 
     cdef void clear_padding(self) noexcept nogil:
         """Whatever users have written there, who see the flat block: it would count in penalties and norms."""
-        cdef ptrdiff_t i, r
+        cdef ptrdiff_t i, columns
         cdef const row_t *row
+        cdef char *W
         for i in range(self.net.n_rows):
-            row = &self.net.rows[i]
-            for r in range(row.height if row.n < row.ld else 0):
-                memset(<char *> row.W + (r * row.ld + row.n) * self.itemsize, 0, (row.ld - row.n) * self.itemsize)
+            row, W = &self.net.rows[i], <char *> self.net.rows[i].W
+            if row.tall:
+                columns = round_up(row.k * self.itemsize) // self.itemsize
+                clear_beyond(W, row.n, columns, row.k, self.itemsize)
+                clear_beyond(W + row.n * columns * self.itemsize, 1, row.ld, row.n, self.itemsize)
+            else:
+                clear_beyond(W, row.height, row.ld, row.n, self.itemsize)
 
     cdef ptrdiff_t lay_out(self, char *memory, ptrdiff_t m, bint gathers) noexcept:
         """Place every matrix from `memory` on; returns the bytes they take."""
@@ -142,6 +147,13 @@ cdef class Workspace:
                     (<float *> ones)[lane] = 1
                 else:
                     (<double *> ones)[lane] = 1
+
+
+cdef void clear_beyond(char *W, ptrdiff_t lines, ptrdiff_t ld, ptrdiff_t used, ptrdiff_t itemsize) noexcept nogil:
+    """Zero what is behind the first `used` elements of each line."""
+    cdef ptrdiff_t i
+    for i in range(lines if used < ld else 0):
+        memset(W + (i * ld + used) * itemsize, 0, (ld - used) * itemsize)
 
 
 cdef inline ptrdiff_t round_up(ptrdiff_t size) noexcept nogil:

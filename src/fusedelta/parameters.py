@@ -2,9 +2,10 @@
 
 A dense layer with k inputs and n outputs owns k + 1 rows of `stride` elements: W's rows, then the
 bias. The stride is n in whole blocks of 64 bytes, and wide rows have an odd number of them
-(`rows.stride_of`); what lies beyond column n is padding and stays zero. A normalisation owns a row
-each for gamma and beta. Its moving means and variances are in a block of their own, of the same
-layout, which no optimiser sees: the state.
+(`rows.stride_of`); what lies beyond column n is padding and stays zero. Of layers with few outputs
+and more inputs (`rows.Row.is_tall`) W lies transposed: n rows of k elements in whole blocks, then
+the bias. A normalisation owns a row each for gamma and beta. Its moving means and variances are in
+a block of their own, of the same layout, which no optimiser sees: the state.
 """
 
 from __future__ import annotations
@@ -74,6 +75,7 @@ class Tensor(NamedTuple):
     first: int
     last: int  #: the element behind its last
     stride: int  #: of its lines
+    is_transposed: bool  #: whether lines are columns
     l1: float  #: of its penalty ``l1 sum(abs(w)) + l2 sum(w^2)``
     l2: float
     max_norm: float  #: of each column
@@ -94,8 +96,10 @@ def tensors(rows: Sequence[Row]) -> list[Tensor]:
     for row in rows:
         at = row.offset
         for part in row.parts:
-            end = at + part.height * row.stride
-            found.append(Tensor(at, end, row.stride, *part.penalty, part.max_norm))
+            lines, stride, _ = row.lines_of(part)
+            is_transposed = row.is_tall and len(part.shape) == 2
+            end = at + lines * stride
+            found.append(Tensor(at, end, stride, is_transposed, *part.penalty, part.max_norm))
             at = end
     return found
 
@@ -130,18 +134,23 @@ def all_views(rows: Sequence[Row], params: np.ndarray, state: np.ndarray) -> lis
 def _cut(row: Row, at: int, parts: Sequence[Part], block: np.ndarray) -> list[np.ndarray]:
     pieces = []
     for part in parts:
-        end = at + part.height * row.stride
-        lines = block[at:end].reshape(part.height, row.stride)[:, : row.n_outputs]
-        pieces.append(lines if len(part.shape) == 2 else lines[0])
+        lines, stride, used = row.lines_of(part)
+        end = at + lines * stride
+        piece = block[at:end].reshape(lines, stride)[:, :used]
+        pieces.append(piece[0] if len(part.shape) == 1 else piece.T if row.is_tall else piece)
         at = end
     return pieces
 
 
 def clear_padding(rows: Sequence[Row], block: np.ndarray) -> None:
-    """Zero what lies beyond the last column of each line."""
+    """Zero what lies beyond the elements in use of each line."""
     for row in rows:
-        lines = block[row.offset : row.end].reshape(row.height, row.stride)
-        lines[:, row.n_outputs :] = 0
+        at = row.offset
+        for part in row.parts:
+            lines, stride, used = row.lines_of(part)
+            end = at + lines * stride
+            block[at:end].reshape(lines, stride)[:, used:] = 0
+            at = end
 
 
 def names(rows: Sequence[Row], pattern: str, *, with_state: bool = False) -> list[str]:

@@ -61,7 +61,7 @@ def reset(rule: Optimizer, moments: Moments, rows: Sequence[Row]) -> None:
 def penalty(penalized: Sequence[Tensor], w: np.ndarray) -> float:
     """``l1 sum(abs(w)) + l2 sum(w^2)`` over the tensors that have one."""
     total = 0.0
-    for first, last, _, l1, l2, _ in penalized:
+    for first, last, _, _, l1, l2, _ in penalized:
         piece = w[first:last].astype(np.float64)
         total += float((l1 * abs(piece) + l2 * piece * piece).sum())
     return total
@@ -69,7 +69,7 @@ def penalty(penalized: Sequence[Tensor], w: np.ndarray) -> float:
 
 def add_penalties(penalized: Sequence[Tensor], w: np.ndarray, g: np.ndarray) -> None:
     """Make the gradient g of the loss that of the loss with its penalties."""
-    for first, last, _, l1, l2, _ in penalized:
+    for first, last, _, _, l1, l2, _ in penalized:
         at = slice(first, last)
         g[at] += 2 * l2 * w[at] + l1 * np.sign(w[at])
 
@@ -100,8 +100,9 @@ def _clip_norm(g: np.ndarray, largest: float) -> None:
 
 def constrain(constrained: Sequence[Tensor], w: np.ndarray) -> None:
     """Bring the columns of each W that has a largest norm down to it."""
-    for first, last, stride, *_, largest in constrained:
-        W = w[first:last].reshape(-1, stride)
+    for first, last, stride, is_transposed, *_, largest in constrained:
+        lines = w[first:last].reshape(-1, stride)
+        W = lines.T if is_transposed else lines
         norms = np.sqrt((W * W).sum(axis=0))
         W *= np.minimum(norms, largest) / (1e-7 + norms)
 

@@ -28,6 +28,12 @@ ALIGNMENT = 64
 #: Rows of more blocks than these have an odd number.
 FEW_BLOCKS = 32
 
+#: Nets whose layers are all this thin or thinner train feature-major.
+NARROW = 16
+
+#: Layers of so many outputs at most, and of more inputs than those, lie transposed.
+TALL = 4
+
 #: Number of inputs of a network that has not seen any yet.
 UNKNOWN = 0
 
@@ -76,19 +82,44 @@ class Row(NamedTuple):
     partner: int = -1  #: index of the fork that an addition ends, or of the addition
 
     @property
+    def is_tall(self) -> bool:
+        """Whether W lies transposed, which leaves next to no padding."""
+        return self.kind == "dense" and self.n_outputs <= TALL and self.n_inputs > NARROW
+
+    def lines_of(self, part: Part) -> tuple[int, int, int]:
+        """Lines of the flat block that a part takes, their distance, and the elements in use."""
+        if self.is_tall and len(part.shape) == 2:
+            return self.n_outputs, self.blocks * self.stride, self.n_inputs
+        return part.height, self.stride, self.n_outputs
+
+    def size_of(self, parts: Sequence[Part]) -> int:
+        """Elements of the flat block that parts take."""
+        return sum(math.prod(self.lines_of(part)[:2]) for part in parts)
+
+    @property
+    def blocks(self) -> int:
+        """Blocks of 64 bytes in a line of W, where that lies transposed."""
+        return -(-self.n_inputs // self.stride)  # few outputs take one
+
+    @property
+    def lanes(self) -> int:
+        """How many values a single sample has in a vector at most."""
+        return self.n_inputs if self.is_tall else self.n_outputs
+
+    @property
     def state_end(self) -> int:
         """Where its state ends in that block, in elements."""
-        return self.state_offset + sum(part.height for part in self.state) * self.stride
+        return self.state_offset + self.size_of(self.state)
 
     @property
     def height(self) -> int:
-        """Rows of `stride` elements that its parameters take."""
-        return sum(part.height for part in self.parts)
+        """Pieces in which its parameters are updated: rows of `stride` elements, or blocks."""
+        return self.blocks + 1 if self.is_tall else sum(part.height for part in self.parts)
 
     @property
     def end(self) -> int:
         """Where its parameters end in the flat block, in elements."""
-        return self.offset + self.height * self.stride
+        return self.offset + self.size_of(self.parts)
 
 
 class Place(NamedTuple):
