@@ -39,8 +39,8 @@
  *                 samples after the other: each one's sum is added to the target, which counts for nothing where
  *                 beta = 0. Nothing may alias D or X.
  * tall_forward, tall_backward, tall_update
- *                 the same for few outputs, and inputs of 64 bytes or more, with W and target (n, k in whole blocks), the
- *                 bias behind them; any m. Shares of an update are of 64-byte blocks of features, and the bias.
+ *                 the same for few outputs, and inputs of 64 bytes or more, for any m, with W and target (n, k in whole
+ *                 blocks), the bias behind them. Shares of an update are of 64-byte blocks of features, and the bias.
  * online_forward, online_backward, online_update
  *                 the same for one sample, rows 0..k. Forward lists the inputs that are not zero, for the update.
  * narrow_forward, narrow_backward, narrow_update
