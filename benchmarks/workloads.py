@@ -151,6 +151,7 @@ class Workload:
         X = rng.standard_normal((m, self.sizes[0]), dtype=np.float32)
         X *= rng.random(X.shape, dtype=np.float32) >= self.zeros
         y = rng.integers(0, n, m) if self.loss == LABELS else rng.standard_normal((m, n))
+        y = y > 0 if self.loss == BCE else y
         weights = []
         for k, n, act in self.layers:
             gain = 2 if act == "relu" else 1
@@ -227,6 +228,7 @@ WORKLOADS = [
     relu_regression(
         "tabular-adam", 32, 256, 256, 1, batch=256, batches=8, optimizer="adam", rate=1e-4
     ),
+    Workload("logistic", (30, 1), ("sigmoid",), batch=256, batches=64, loss=BCE),
     relu_classifier("online", 784, 128, 10, batch=1, batches=1024, rate=0.001),
     relu_classifier("online-zeros", 784, 128, 10, batch=1, batches=1024, rate=0.001, zeros=0.8),
     relu_regression("wide", 1024, 1024, 1024, 1024, batch=256, batches=2),

@@ -21,7 +21,7 @@ def check(workload: Workload) -> None:
         raise Unsuited("a warm start forgets the moments of Adam")
     if workload.loss == HALF_SSE or output != OUTPUTS[workload.loss]:
         raise Unsuited("no such loss with that output activation")
-    if len(set(hidden)) > 1 or hidden[0] not in HIDDEN:
+    if len(set(hidden)) > 1 or not HIDDEN.keys() >= set(hidden):
         raise Unsuited("hidden layers with these activations do not exist")
 
 
