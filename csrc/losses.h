@@ -226,6 +226,22 @@ APART void evaluate_together(void (*evaluate)(const struct loss *, ptrdiff_t, st
     }
 }
 
+/* Feature-major, more than a span of samples: span after span. D goes through a late activation of all together. */
+APART void evaluate_spans(void (*evaluate)(const struct loss *, ptrdiff_t, struct score *), int of_logits,
+                          const struct loss *loss, ptrdiff_t m, struct score *score)
+{
+    const int late = !of_logits && is_late(loss->act.kind);
+    struct loss part = *loss;
+    if (late) part.act.kind = LINEAR;
+    for (ptrdiff_t j = 0; j < loss->n; j += SPAN) {
+        part.n = loss->n - j < SPAN ? loss->n - j : SPAN;
+        part.Y = (const real *)loss->Y + j, part.T = (const real *)loss->T + j, part.D = (real *)loss->D + j;
+        part.weights = loss->weights ? (const real *)loss->weights + j : NULL;
+        evaluate(&part, m, score);
+    }
+    if (late) through_output(loss, m);
+}
+
 /* The loops are apart: what is rare must not cost the others registers, nor the entry, which saves none. */
 #define POINTWISE(entry, kind)                                                                                         \
     APART void entry##_weighted(const struct loss *loss, ptrdiff_t m, struct score *score)                             \
@@ -244,6 +260,10 @@ APART void evaluate_together(void (*evaluate)(const struct loss *, ptrdiff_t, st
         LEAVE_TO_HALF(entry, loss->by_lane ? loss->n : m == 1 ? loss->widest : BLOCK, loss, m, score)                  \
         if (are_scattered(kind, loss, m)) {                                                                            \
             evaluate_together(entry, loss, m, score);                                                                  \
+            return;                                                                                                    \
+        }                                                                                                              \
+        if (loss->by_lane && loss->n > SPAN) {                                                                         \
+            evaluate_spans(entry, takes_logits(kind), loss, m, score);                                                 \
             return;                                                                                                    \
         }                                                                                                              \
         if (loss->weights)                                                                                             \

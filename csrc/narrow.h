@@ -167,6 +167,16 @@ APART void narrow_update_blocks(const struct row *row, ptrdiff_t m, real alpha, 
     }
 }
 
+/* Span after span, each onto the target. */
+static void narrow_update_spans(const struct row *row, ptrdiff_t m, real alpha, real beta)
+{
+    struct row part = *row;
+    for (ptrdiff_t i = 0; i < m; i += SPAN, beta = 1) {
+        part.X = (const real *)row->X + i, part.D = (real *)row->D + i;
+        narrow_update_blocks(&part, m - i < SPAN ? m - i : SPAN, alpha, beta);
+    }
+}
+
 static void narrow_forward(const struct row *row, ptrdiff_t m)
 {
     if (m <= LANES) narrow_forward_block(1, row);
@@ -185,7 +195,7 @@ static void narrow_update(const struct row *row, ptrdiff_t m, double alpha, doub
 {
     if (m <= LANES) narrow_update_block(1, row, m, (real)alpha, (real)beta);
     else if (m <= BLOCK) narrow_update_block(WIDE, row, m, (real)alpha, (real)beta);
-    else narrow_update_blocks(row, m, (real)alpha, (real)beta);
+    else narrow_update_spans(row, m, (real)alpha, (real)beta);
 }
 
 static void narrow_gather(const void *samples, ptrdiff_t width, const ptrdiff_t *order, ptrdiff_t m, void *to,

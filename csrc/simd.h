@@ -26,6 +26,7 @@ typedef real loose_vec __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(
 #define LANES (VECTOR_BYTES * 8 / REAL_BITS)
 #define BLOCK (BLOCK_BYTES * 8 / REAL_BITS) /* elements of a 64-byte block ... */
 #define WIDE (BLOCK_BYTES / VECTOR_BYTES)   /* ... and the vectors it takes */
+#define SPAN 16384 /* samples in the lanes whose sums are added up at a time: more would lose digits of float32 */
 
 #define NAME_OF_KERNELS(isa, bits) kernels_##isa##_f##bits
 #define KERNELS_OF(isa, bits) NAME_OF_KERNELS(isa, bits) /* the kernels of an instruction set */

@@ -22,7 +22,7 @@ INLINE void narrow_step_by(const int wide, const struct net *net, ptrdiff_t m, r
         if (i > 0 && wide) narrow_backward_block(wide, &rows[i]);
         else if (i > 0) narrow_backward_blocks(&rows[i], m);
         if (wide) narrow_update_block(wide, &rows[i], m, alpha, beta);
-        else narrow_update_blocks(&rows[i], m, alpha, beta);
+        else narrow_update_spans(&rows[i], m, alpha, beta);
     }
 }
 

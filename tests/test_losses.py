@@ -341,3 +341,32 @@ def test_they_survive_copies_pickles_and_files(sequential, loss, tmp_path, rng):
     ):
         assert other.loss == loss
         assert other.evaluate(X, y) == expected
+
+
+@pytest.mark.parametrize(
+    ("act", "loss"),
+    [
+        ("linear", "mean_squared_error"),
+        ("gelu", "mean_squared_error"),
+        ("sigmoid", "binary_crossentropy"),
+        ("exponential", "poisson"),
+    ],
+)
+def test_sums_over_many_samples_keep_their_digits(act, loss, rng):
+    """In thin networks, whose samples are in the lanes; single chains of sums lost three digits."""
+    m = 300_000
+    X, y, weights = rng.random((m, 3)), (rng.random((m, 2)) > 0.5).astype(float), rng.random(m)
+    exact, twin, single = (
+        cls([fd.Dense(5, "tanh"), fd.Dense(2, act)], loss, input_shape=(3,), dtype=dtype, seed=3)
+        for cls, dtype in (
+            (fd.Sequential, "float64"),
+            (fd.reference.Sequential, "float64"),
+            (fd.Sequential, "float32"),
+        )
+    )
+    for weight in (None, weights):
+        results = [net.gradients(X, y, weight) for net in (exact, twin, single)]
+        for (value, gradients), tolerance in zip(results[1:], (1e-11, 2e-6), strict=True):
+            assert value == pytest.approx(results[0][0], rel=tolerance)
+            for got, expected in zip(gradients, results[0][1], strict=True):
+                assert np.abs(got - expected).max() <= tolerance * np.abs(expected).max()

@@ -1,4 +1,4 @@
-"""Attributes set by a name that is nearly right."""
+"""What is set by a name that is nearly right, or where it would do nothing."""
 
 import pytest
 
@@ -45,3 +45,12 @@ def test_attributes_of_ones_own_are_free(sequential):
     actor = build(Actor)
     actor.lr = 0.1
     assert actor.lr == 0.1
+
+
+def test_weights_are_written_into_not_replaced(sequential):
+    net = sequential([fd.Dense(2)], "mse", input_shape=(3,))
+    for weights in (net.weights, net.trainable_weights):
+        with pytest.raises(TypeError, match="does not support item assignment"):
+            weights[0] = weights[0] * 0
+        weights[0][:] = 2
+        assert (net.get_weights()[0] == 2).all()

@@ -70,23 +70,24 @@ class States(Spelled):
         return sum(memory.values()) - memory["parameters"]
 
     @property
-    def weights(self) -> list[np.ndarray]:
-        """Live views ``[W0, b0, W1, b1, ...]``, layer by layer as in Keras; W is (inputs, outputs).
+    def weights(self) -> tuple[np.ndarray, ...]:
+        """Live views ``(W0, b0, W1, b1, ...)``, layer by layer as in Keras; W is (inputs, outputs).
 
-        A normalisation has gamma and beta, one over batches its moving mean and variance too.
+        A normalisation has gamma and beta, one over batches its moving mean and variance too. Write
+        into a view (``net.weights[0][:] = W``); the tuple itself takes no other arrays.
         """
-        return parameters.all_views(self._rows, self.params, self._state)
+        return tuple(parameters.all_views(self._rows, self.params, self._state))
 
     @property
-    def trainable_weights(self) -> list[np.ndarray]:
+    def trainable_weights(self) -> tuple[np.ndarray, ...]:
         """Those that the optimiser moves: live views into `params`."""
-        return parameters.views(self._rows, self.params)
+        return tuple(parameters.views(self._rows, self.params))
 
     @property
-    def non_trainable_weights(self) -> list[np.ndarray]:
+    def non_trainable_weights(self) -> tuple[np.ndarray, ...]:
         """Those that it does not: moving means and variances."""
         self._check_built()
-        return parameters.state_views(self._rows, self._state)
+        return tuple(parameters.state_views(self._rows, self._state))
 
     def get_weights(self) -> list[np.ndarray]:
         """Copies of all `weights`, ``[W0, b0, W1, b1, ...]``.
