@@ -2,11 +2,13 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from cases import ISAS
 
 import fusedelta as fd
 
@@ -36,6 +38,43 @@ net.fit(X, y, batch_size=1500, shuffle=shuffle, verbose=0)
 with open("/proc/self/status") as status:
     (peak,) = [1024 * int(line.split()[1]) for line in status if line.startswith("VmHWM")]
 print(peak - before, sum(net.memory.values()) + X.nbytes + y.nbytes)
+"""
+
+EDGE = """
+import ctypes, mmap, sys
+import numpy as np
+import fusedelta as fd
+
+libc, blocks, rng = ctypes.CDLL(None), [], np.random.default_rng(0)
+
+def at_the_edge(array):  # of memory: a page behind it must not be touched
+    size = -(-array.nbytes // mmap.PAGESIZE) * mmap.PAGESIZE
+    block = mmap.mmap(-1, size + mmap.PAGESIZE)
+    blocks.append(block)
+    end = ctypes.addressof(ctypes.c_char.from_buffer(block)) + size
+    bytes = np.frombuffer(block, np.uint8)[size - array.nbytes : size]
+    copy = bytes.view(array.dtype).reshape(array.shape)
+    copy[...] = array
+    assert libc.mprotect(ctypes.c_void_p(end), mmap.PAGESIZE, 0) == 0
+    return copy
+
+if "beyond" in sys.argv:
+    x = at_the_edge(np.ones(3))
+    np.lib.stride_tricks.as_strided(x, (4,)).sum()
+for dtype in ("float32", "float64"):
+    for sizes in ((2, 1), (5, 4, 1), (17, 3), (30, 1), (1000, 2), (40, 20, 1), (33, 70), (99, 9)):
+        for m in (1, 2, 5, 16, 37, 130):
+            X, y = (at_the_edge(rng.random((m, n)).astype(dtype)) for n in (sizes[0], sizes[-1]))
+            weights, out = at_the_edge(rng.random(m).astype(dtype)), at_the_edge(np.zeros_like(y))
+            layers = [fd.Dense(n, "tanh") for n in sizes[1:]]
+            net = fd.Sequential(layers, "mse", fd.SGD(0.01), (sizes[0],), dtype, n_threads=2)
+            net.train_step(X, y, weights)
+            net.fit(X, y, 2, sample_weight=weights, shuffle=False, verbose=0)
+            for batch_size in (1, 4):
+                net.fit(X, y, 2, batch_size, verbose=0)
+            net.predict(X, out=out)
+            net.predict_one(X[-1])
+            net.evaluate(X, y)
 """
 
 
@@ -183,3 +222,17 @@ def test_what_an_earlier_batch_left_reaches_no_weight(isa):
         each.train_step(X, y)
     for ours, theirs in zip(net.weights, twin.weights, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="mprotect as Linux has it")
+def test_nothing_is_read_beyond_the_data_of_users():
+    """It would crash: the last sample lies at the end of a page, and the next one is closed."""
+
+    def run(isa, *arguments):
+        command = [sys.executable, "-c", EDGE, *arguments]
+        done = subprocess.run(command, env={**os.environ, "FUSEDELTA_ISA": isa}, check=False)
+        return done.returncode
+
+    assert run(ISAS[0], "beyond") == -signal.SIGSEGV  # so that the test can fail
+    for isa in ISAS:
+        assert run(isa) == 0, isa
