@@ -6,7 +6,7 @@
 
 #include "kernels.h"
 
-enum { LAYERS = 3, STEPS = 20, MOST = 160, MOST_TALL = 4 };
+enum { LAYERS = 3, STEPS = 20, MOST = 160, TALL = 4 }; /* TALL as in rows.py */
 enum path { DENSE, NARROW_STEP, ONLINE_STEP };
 static const char *const PATHS[] = {"dense", "narrow", "online"};
 static const ptrdiff_t WIDTHS[][LAYERS + 1] = {{50, 70, 33, 4}, {7, 9, 16, 4}, {50, 70, 33, 4}};
@@ -77,7 +77,7 @@ static void build(struct net *net, struct row *rows, enum path path, const struc
         const ptrdiff_t ldx = columns ? lanes : whole_blocks(k);
         const ptrdiff_t height = columns ? n : m, across = columns ? lanes : ld;
         struct row *row = &rows[i], *below = row - 1;
-        const int tall = !columns && k > NARROW && n <= MOST_TALL;
+        const int tall = !columns && k > NARROW && n <= TALL;
         void *W = tall ? numbers(n + 1, k, whole_blocks(k)) : numbers(k + 1, n, ld);
         *row = (struct row){
             .k = k, .n = n, .tall = tall, .height = tall ? whole_blocks(k) / whole_blocks(1) + 1 : k + 1,

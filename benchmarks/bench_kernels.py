@@ -24,6 +24,7 @@ from fusedelta._kernels import (
     LAYER_KERNELS,
     LOSS_KERNELS,
     NORMALIZE_KERNELS,
+    POINTWISE_KERNELS,
     STEP_KERNELS,
     TENSOR_KERNELS,
     Matrices,
@@ -75,14 +76,18 @@ class Case(NamedTuple):
 FEW_SAMPLES = [(4, 256, 256), (8, 256, 256), (2, 1024, 1024), (32, 1024, 1024)]
 
 
-#: What layers of few outputs gain is said by these.
+#: What layers of one output gain, on the path of others and on theirs.
 ONE_OUTPUT = [(1000, 30, 1), (256, 256, 1)]
 
 
 def shapes() -> dict[str, list[tuple[int, int, int]]]:
     """Shapes by path: dense (batch-major), online (one sample), narrow (feature-major), tall."""
-    found = {"dense": [*DENSE_SHAPES, *FEW_SAMPLES], "online": [*ONLINE_SHAPES]}
-    found |= {"narrow": [*NARROW_SHAPES], "tall": [*TALL_SHAPES, *ONE_OUTPUT]}
+    found = {
+        "dense": [*DENSE_SHAPES, *FEW_SAMPLES, *ONE_OUTPUT],
+        "online": [*ONLINE_SHAPES, (1, 1000, 1)],
+        "narrow": [*NARROW_SHAPES],
+        "tall": [*TALL_SHAPES, *ONE_OUTPUT],
+    }
     for workload in WORKLOADS:
         widest = max(workload.sizes)
         path = "online" if workload.batch == 1 else "narrow" if widest <= NARROW else "dense"
@@ -107,6 +112,8 @@ def cases(isas: list[str], dtypes: list[str]) -> Iterator[Case]:
                 yield Case(kernel, isa, dtype, (128, 256, 256))
             for kernel in (*LOSS_KERNELS, "through_output", "rescale"):
                 yield Case(kernel, isa, dtype, (128, 1, 10))
+            for kernel in POINTWISE_KERNELS:
+                yield Case(kernel, isa, dtype, (1000, 1, 1))
             for kernel in (*FINISH_KERNELS, *TENSOR_KERNELS):
                 for size in FINISH_SIZES:
                     yield Case(kernel, isa, dtype, (1, 1, size))

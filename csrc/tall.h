@@ -3,8 +3,9 @@
  * behind it, so that features are in the lanes and next to nothing is padding. Forward sums run in the lanes of 64-byte
  * blocks, folded, and then comes the bias. Where features are left beside whole blocks, the last BLOCK of them make
  * one, of which those count that are left: nothing beyond a sample is read. Updates keep a chain a feature, chunk after
- * chunk, some of them side by side. Beside rows with padding, forward 1000 x 30 x 1 takes 0.35 of the time so,
- * 256 x 256 x 1 0.46, 1 x 1000 x 1 0.04, updates 0.44, 0.92 and 0.35; on AVX2 forward 0.71, 0.28 and 0.04. */
+ * chunk, some of them side by side. Beside tiles, forward 1000 x 30 x 1 takes 0.35 of the time so, 256 x 256 x 1 0.22,
+ * updates 0.37 and 0.22; beside online.h, 1 x 1000 x 1 takes 0.04 and 0.35. On AVX2 0.33, 0.13; 0.27, 0.14; 0.04, 0.56.
+ * (Backward, which is the product of tiles, 0.9 to 1, as W need not be transposed.) */
 #ifndef FUSEDELTA_TALL_H
 #define FUSEDELTA_TALL_H
 

@@ -112,3 +112,14 @@ def derivative(kind, y):
 
 def has_extended_precision():
     return np.finfo(np.longdouble).nmant > 52 and math.isfinite(PI)
+
+
+def assert_within(got, expected, scale, depth):
+    """Assert an error of at most a rounding per term: (depth + 8) eps times the terms' size."""
+    bound = (depth + 8) * np.finfo(got.dtype).eps * (scale + np.abs(expected) + 1e-30)
+    assert np.all(np.abs(got - expected) <= bound)
+
+
+def assert_padding_zero(*arrays):
+    for array in arrays:
+        assert not array.any()

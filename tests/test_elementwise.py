@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 from cases import EARLY, SLOPED, crossed
-from exact import SLOPE, SLOPES
-from test_kernels import activation, assert_padding_zero, assert_within, derivative
+from exact import SLOPE, SLOPES, activation, assert_padding_zero, assert_within, derivative
 
 from fusedelta._kernels import Matrices, zeros
 from fusedelta.reference_layers import Walk, keep_mask, threefry

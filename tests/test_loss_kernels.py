@@ -4,8 +4,8 @@ from itertools import product
 
 import numpy as np
 import pytest
-from cases import ACTIVATIONS, SLOPED
-from exact import SLOPE, derivative, sigmoid, softplus
+from cases import ACTIVATIONS, ELEMENTWISE, SLOPED
+from exact import SLOPE, assert_padding_zero, assert_within, derivative, sigmoid, softplus
 
 from fusedelta._kernels import POINTWISE_KERNELS, Matrices, rescale, zeros
 
@@ -253,3 +253,121 @@ def check_through_output(isa, dtype, kind, rng):
     got = matrices.D[:, :5].astype(float)
     np.testing.assert_allclose(got, expected.astype(float), atol=30 * eps, err_msg=kind)
     assert not matrices.D[:, 5:].any()
+
+
+# ---- one by one ----------------------------------------------------------------------------------
+
+SOME_LOGITS = [0.0, 1e-8, -0.3, 2.0, -5.0, 30.0, -69.0, 80.0]
+
+
+def loss_matrices(isa, dtype, n, logits, act="linear"):
+    """Matrices whose Y holds the given rows."""
+    matrices = Matrices(isa, dtype, len(logits), 1, n, act=act)
+    matrices.Y[:, :n] = logits
+    return matrices
+
+
+@pytest.mark.parametrize("n", [1, 5, 40])
+def test_squared_error(isa, dtype, n, rng):
+    for kind in ELEMENTWISE:
+        check_squared_error(isa, dtype, n, kind, rng)
+
+
+def check_squared_error(isa, dtype, n, kind, rng):
+    matrices = Matrices(isa, dtype, 70, 1, n, act=kind, slope=SLOPE)
+    matrices.Y[:, :n], matrices.T[:, :n] = rng.random((70, n)), rng.random((70, n))
+    matrices.S[:, :n] = rng.random((70, n))
+    matrices.Y[:, n:] = matrices.S[:, n:] = 0.5  # what a sigmoid leaves in the padding
+    gap = matrices.Y[:, :n].astype(np.longdouble) - matrices.T[:, :n]
+    total, _ = matrices.evaluate("squared_error")
+    np.testing.assert_allclose(total, float((gap**2).sum()), rtol=70 * np.finfo(dtype).eps)
+    slope = matrices.S if kind in SLOPED else matrices.Y
+    slope = derivative(kind, slope[:, :n].astype(np.longdouble))
+    assert_within(matrices.D[:, :n], gap * slope, 1, 4)
+    assert_padding_zero(matrices.D[:, n:])
+
+
+def test_squared_error_through_softmax(isa, dtype, rng):
+    p = rng.dirichlet(np.ones(11), 30)
+    matrices = loss_matrices(isa, dtype, 11, p, act="softmax")
+    matrices.T[:, :11] = rng.dirichlet(np.ones(11), 30)
+    p = matrices.Y[:, :11].astype(np.longdouble)
+    g = p - matrices.T[:, :11]
+    matrices.evaluate("squared_error")
+    assert_within(matrices.D[:, :11], p * (g - (g * p).sum(1, keepdims=True)), 1, 11)
+    assert_padding_zero(matrices.D[:, 11:])
+
+
+@pytest.mark.parametrize("target", [0.0, 1.0, 0.25])
+def test_binary_crossentropy(isa, dtype, target):
+    eps = np.finfo(dtype).eps
+    for logit in SOME_LOGITS:
+        matrices = loss_matrices(isa, dtype, 1, [[logit]])
+        matrices.T[0, 0] = target
+        z = np.longdouble(matrices.Y[0, 0])
+        total, correct = matrices.evaluate("binary_crossentropy")
+        expected = target * softplus(-z) + (1 - target) * softplus(z)
+        np.testing.assert_allclose(total, float(expected), rtol=8 * eps)
+        expected = 1 / (1 + np.exp(-z)) - target
+        np.testing.assert_allclose(matrices.D[0, 0], float(expected), rtol=8 * eps, atol=2 * eps)
+        assert correct == ((1 / (1 + np.exp(-z)) > 0.5 + float(eps) / 4) == (target > 0.5))
+        assert_padding_zero(matrices.D[:, 1:])
+
+
+def test_binary_crossentropy_adds_up(isa, dtype, rng):
+    for n in (1, 3, 40):
+        matrices = loss_matrices(isa, dtype, n, rng.standard_normal((130, n)) * 4)
+        matrices.T[:, :n] = rng.random((130, n)) > 0.5
+        z, t = matrices.Y[:, :n].astype(np.longdouble), matrices.T[:, :n]
+        total, correct = matrices.evaluate("binary_crossentropy")
+        expected = (t * softplus(-z) + (1 - t) * softplus(z)).sum()
+        np.testing.assert_allclose(total, float(expected), rtol=64 * np.finfo(dtype).eps)
+        assert correct == np.count_nonzero((z > 0) == (t > 0.5))
+
+
+@pytest.mark.parametrize("labels", [True, False])
+@pytest.mark.parametrize("n", [2, 10, 33])
+def test_categorical_crossentropy(isa, dtype, n, labels, rng):
+    m = 50
+    matrices = loss_matrices(isa, dtype, n, rng.standard_normal((m, n)) * 5)
+    matrices.labels[:] = rng.integers(0, n, m)
+    matrices.T[np.arange(m), matrices.labels] = 1
+    z, t = matrices.Y[:, :n].astype(np.longdouble), matrices.T[:, :n]
+    e = np.exp(z - z.max(1, keepdims=True))
+    total, correct = matrices.evaluate("categorical_crossentropy", labels)
+    expected = -(t * np.log(e / e.sum(1, keepdims=True))).sum()
+    np.testing.assert_allclose(total, float(expected), rtol=40 * np.finfo(dtype).eps)
+    p = e / e.sum(1, keepdims=True)
+    assert_within(matrices.D[:, :n], p - t, p + t, 20)
+    assert_padding_zero(matrices.D[:, n:])
+    assert correct == np.count_nonzero(z.argmax(1) == matrices.labels)
+
+
+def test_categorical_crossentropy_where_it_is_certain(isa, dtype):
+    """A clipped probability would say 1e-15 or 0 here."""
+    eps = np.finfo(dtype).eps
+    matrices = loss_matrices(isa, dtype, 3, [[70.0, 0.5, 0.0]])
+    z = matrices.Y[0, :3].astype(np.longdouble)
+    total, correct = matrices.evaluate("categorical_crossentropy", True)
+    assert correct == 1
+    np.testing.assert_allclose(total, float(np.exp(z[1:] - z[0]).sum()), rtol=100 * eps)
+    matrices.labels[0] = 2
+    total, correct = matrices.evaluate("categorical_crossentropy", True)
+    assert correct == 0
+    np.testing.assert_allclose(total, 70.0, rtol=eps)
+
+
+def test_ties_go_to_the_first_class(isa, dtype):
+    matrices = loss_matrices(isa, dtype, 4, np.zeros((4, 4)))
+    matrices.labels[:] = range(4)
+    assert matrices.evaluate("categorical_crossentropy", True)[1] == 1
+
+
+def test_soft_targets_weigh_the_classes(isa, dtype):
+    matrices = loss_matrices(isa, dtype, 3, [[1.0, -1.0, 0.5]])
+    matrices.T[0, :3] = 0.2, 0.3, 0.5
+    z, t = matrices.Y[0, :3].astype(np.longdouble), matrices.T[0, :3].astype(np.longdouble)
+    p = np.exp(z) / np.exp(z).sum()
+    total, _ = matrices.evaluate("categorical_crossentropy")
+    np.testing.assert_allclose(total, float(-(t * np.log(p)).sum()), rtol=8 * np.finfo(dtype).eps)
+    assert_within(matrices.D[0, :3], p * t.sum() - t, 1, 4)

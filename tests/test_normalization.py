@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from test_kernels import assert_padding_zero, assert_within
+from exact import assert_padding_zero, assert_within
 
 import fusedelta as fd
 from fusedelta._kernels import Matrices, zeros

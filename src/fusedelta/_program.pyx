@@ -92,8 +92,9 @@ cdef class Program(Workspace):
         if self.padded:
             self.net.rows[0].ldx = self.net.rows[0].ld
         self.k, self.n = self.net.rows[0].k, self.net.rows[last].n
-        self.takes_ahead = self.dense and not self.net.rows[0].tall
-        self.takes_ahead = self.takes_ahead and self.k * self.net.rows[0].ld * self.itemsize >= FAR_AWAY
+        self.takes_ahead = (
+            self.dense and not rows[0].is_tall and self.k * self.net.rows[0].ld * self.itemsize >= FAR_AWAY
+        )
         self.output = self.net.loss.act = self.net.rows[last].act
         self.net.loss.n, self.net.loss.ld = self.n, self.net.rows[last].ld
         set_loss(&self.net.loss, loss, self.net.cpu)

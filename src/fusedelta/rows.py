@@ -28,7 +28,7 @@ ALIGNMENT = 64
 #: Rows of more blocks than these have an odd number.
 FEW_BLOCKS = 32
 
-#: Nets whose layers are all this thin or thinner train feature-major.
+#: Nets whose layers are all this thin or thinner train feature-major; so says csrc/kernels.h.
 NARROW = 16
 
 #: Layers of so many outputs at most, and of more inputs than those, lie transposed.
