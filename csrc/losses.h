@@ -176,8 +176,6 @@ INLINE int are_scattered(const int kind, const struct loss *loss, ptrdiff_t m)
     return is_long && !loss->by_lane && m >= 4 && loss->n <= FEW_OUTPUTS && loss->act.kind != SOFTMAX;
 }
 
-typedef real few_values[ROWS * FEW_OUTPUTS] __attribute__((aligned(BLOCK_BYTES)));
-
 /* together(rows, n) := from(rows, n), which are ld apart; or, `back`, the other way, with zeros in the padding. */
 INLINE void move_rows(const int n, const int back, ptrdiff_t rows, real *scattered, ptrdiff_t ld, real *together)
 {

@@ -10,7 +10,7 @@ a block of their own, of the same layout, which no optimiser sees: the state.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -94,13 +94,9 @@ def tensors(rows: Sequence[Row]) -> list[Tensor]:
     """
     found = []
     for row in rows:
-        at = row.offset
-        for part in row.parts:
-            lines, stride, _ = row.lines_of(part)
-            is_transposed = row.is_tall and len(part.shape) == 2
-            end = at + lines * stride
-            found.append(Tensor(at, end, stride, is_transposed, *part.penalty, part.max_norm))
-            at = end
+        for part, at, stride, _ in _places(row, row.offset, row.parts):
+            settings = row.transposes(part), *part.penalty, part.max_norm
+            found.append(Tensor(at.start, at.stop, stride, *settings))
     return found
 
 
@@ -133,24 +129,26 @@ def all_views(rows: Sequence[Row], params: np.ndarray, state: np.ndarray) -> lis
 
 def _cut(row: Row, at: int, parts: Sequence[Part], block: np.ndarray) -> list[np.ndarray]:
     pieces = []
+    for part, place, stride, used in _places(row, at, parts):
+        lines = block[place].reshape(-1, stride)[:, :used]
+        piece = lines[0] if len(part.shape) == 1 else lines
+        pieces.append(piece.T if row.transposes(part) else piece)
+    return pieces
+
+
+def _places(row: Row, at: int, parts: Sequence[Part]) -> Iterator[tuple[Part, slice, int, int]]:
+    """Each part, where it lies, the distance of its lines, and the elements of each in use."""
     for part in parts:
         lines, stride, used = row.lines_of(part)
-        end = at + lines * stride
-        piece = block[at:end].reshape(lines, stride)[:, :used]
-        pieces.append(piece[0] if len(part.shape) == 1 else piece.T if row.is_tall else piece)
-        at = end
-    return pieces
+        yield part, slice(at, at + lines * stride), stride, used
+        at += lines * stride
 
 
 def clear_padding(rows: Sequence[Row], block: np.ndarray) -> None:
     """Zero what lies beyond the elements in use of each line."""
     for row in rows:
-        at = row.offset
-        for part in row.parts:
-            lines, stride, used = row.lines_of(part)
-            end = at + lines * stride
-            block[at:end].reshape(lines, stride)[:, used:] = 0
-            at = end
+        for _, at, stride, used in _places(row, row.offset, row.parts):
+            block[at].reshape(-1, stride)[:, used:] = 0
 
 
 def names(rows: Sequence[Row], pattern: str, *, with_state: bool = False) -> list[str]:

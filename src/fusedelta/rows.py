@@ -84,11 +84,15 @@ class Row(NamedTuple):
     @property
     def is_tall(self) -> bool:
         """Whether W lies transposed, which leaves next to no padding."""
-        return self.kind == "dense" and self.n_outputs <= TALL and self.n_inputs > NARROW
+        return self.n_outputs <= TALL and self.n_inputs > NARROW and self.kind == "dense"
+
+    def transposes(self, part: Part) -> bool:
+        """Whether that part of it lies transposed."""
+        return len(part.shape) == 2 and self.is_tall
 
     def lines_of(self, part: Part) -> tuple[int, int, int]:
         """Lines of the flat block that a part takes, their distance, and the elements in use."""
-        if self.is_tall and len(part.shape) == 2:
+        if self.transposes(part):
             return self.n_outputs, self.blocks * self.stride, self.n_inputs
         return part.height, self.stride, self.n_outputs
 
