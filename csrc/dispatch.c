@@ -71,8 +71,28 @@ static size_t l1_bytes(void)
         }
     return 0;
 }
+
+/* Whether the processor tells what of the state in XCR0 is in use (CPUID 13, 1). */
+static int tells_use(void)
+{
+    unsigned a, b, c, d;
+    return has_avx2() && __get_cpuid_count(13, 1, &a, &b, &c, &d) && a & 1u << 2;
+}
+
+/* Whether the vector registers hold anything beyond their first 16 bytes. */
+static int uppers_used(void)
+{
+    uint32_t low, high;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(1));
+    return (low & (1u << 2 | 1u << 6)) != 0;
+}
+
+static void clear_uppers(void) { __asm__ volatile("vzeroupper" ::: "memory"); }
 #else
 static size_t l1_bytes(void) { return 0; }
+static int tells_use(void) { return 0; }
+static int uppers_used(void) { return 0; }
+static void clear_uppers(void) {}
 #if defined(__aarch64__)
 TABLES(neon)
 #endif
@@ -108,7 +128,20 @@ void fusedelta_isas(const char *names[FUSEDELTA_MAX_ISAS + 1])
     names[count] = NULL;
 }
 
-void fusedelta_find_l1(void) { fusedelta_large_l1 = l1_bytes() >= LARGE_L1; }
+static int knows_uppers;
+
+void fusedelta_probe(void)
+{
+    fusedelta_large_l1 = l1_bytes() >= LARGE_L1;
+    knows_uppers = tells_use();
+}
+
+int fusedelta_uppers_left(void)
+{
+    if (!knows_uppers || !uppers_used()) return 0;
+    clear_uppers();
+    return !uppers_used(); /* a processor that does not see even that they were cleared says nothing */
+}
 
 const char *const *fusedelta_kernel_names(void)
 {

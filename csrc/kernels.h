@@ -177,7 +177,13 @@ void fusedelta_isas(const char *names[FUSEDELTA_MAX_ISAS + 1]);
 /* Whether the nearest data cache holds 48 KB or more: how updates come to their sums depends on it, no bit of them. It
  * is 0 until it has been looked for, and where it is not known: on other processors than x86-64. */
 extern int fusedelta_large_l1;
-void fusedelta_find_l1(void);
+
+/* Looks for what it takes: once, as a virtual machine takes its time to say what its processor can do. */
+void fusedelta_probe(void);
+
+/* Whether the code before left something in the vector registers beyond their first 16 bytes, which it clears: on
+ * Intel's processors all code without AVX is slow from there on, Python's first of all. For tests; 0 if not known. */
+int fusedelta_uppers_left(void);
 
 /* Name and version of the compiler. */
 const char *fusedelta_compiler(void);

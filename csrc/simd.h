@@ -43,6 +43,8 @@ extern const struct kernels KERNELS_OF(HALF_ISA, REAL_BITS);
 #endif
 
 #define INLINE static inline __attribute__((always_inline))
+/* Takes and returns no vectors but by pointer: of a function that is given one, GCC 12 neither clears the upper halves
+ * of the registers at its end nor expects its caller to, and all that follows is slow on Intel's processors. */
 #define APART static __attribute__((noinline))
 #define UNROLL _Pragma("GCC unroll 32")
 

@@ -39,11 +39,11 @@ INLINE void tall_folds(const int S, const int N, const struct row *row, const re
 }
 
 /* Output n of samples i .. i + count - 1, from their sums without the bias. */
-APART void tall_outputs(const struct row *row, ptrdiff_t n, ptrdiff_t i, int count, vec sums)
+APART void tall_outputs(const struct row *row, ptrdiff_t n, ptrdiff_t i, int count, const vec *sums)
 {
     const real *biases = (const real *)row->W + row->n * whole(row->k);
     real values[LANES] __attribute__((aligned(BLOCK_BYTES))), *to = (real *)row->Y + i * row->ld + n;
-    vec y = sums + biases[n];
+    vec y = *sums + biases[n];
     if (row->act.kind < SOFTMAX) activate_side(1, row->act.kind, (real)row->act.slope, &y);
     store(values, y);
     for (int l = 0; l < count; l++) to[l * row->ld] = values[l];
@@ -58,7 +58,8 @@ INLINE void tall_samples(const int N, const struct row *row, ptrdiff_t top, ptrd
     vec sums[2][LANES], some[2][LANES];
     if (count == 1) {
         tall_folds(1, N, row, x, w, some);
-        UNROLL for (int n = 0; n < N; n++) tall_outputs(row, top + n, i, 1, lane_sums(1, some[n], LANES));
+        UNROLL for (int n = 0; n < N; n++) some[n][0] = lane_sums(1, some[n], LANES);
+        UNROLL for (int n = 0; n < N; n++) tall_outputs(row, top + n, i, 1, some[n]);
         return;
     }
     if (count < LANES) memset(sums, 0, sizeof sums);
@@ -72,7 +73,8 @@ INLINE void tall_samples(const int N, const struct row *row, ptrdiff_t top, ptrd
         tall_folds(1, N, row, x + s * row->ldx, w, some);
         UNROLL for (int n = 0; n < N; n++) sums[n][s] = some[n][0];
     }
-    UNROLL for (int n = 0; n < N; n++) tall_outputs(row, top + n, i, count, lane_sums(LANES, sums[n], LANES));
+    UNROLL for (int n = 0; n < N; n++) sums[n][0] = lane_sums(LANES, sums[n], LANES);
+    UNROLL for (int n = 0; n < N; n++) tall_outputs(row, top + n, i, count, sums[n]);
 }
 
 /* Sums of each output's vectors of features over one chunk after the other, and zeros. */

@@ -241,7 +241,8 @@ cdef extern from "kernels.h" nogil:
     const char *const *fusedelta_kernel_names() noexcept
     const char *fusedelta_compiler() noexcept
     int fusedelta_large_l1
-    void fusedelta_find_l1() noexcept
+    void fusedelta_probe() noexcept
+    bint fusedelta_uppers_left() noexcept
 
 
 cdef extern from "team.h" nogil:

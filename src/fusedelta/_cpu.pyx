@@ -5,14 +5,14 @@ import os
 from libc.stddef cimport ptrdiff_t
 
 from fusedelta._c cimport (
-    FUSEDELTA_MAX_ISAS, fusedelta_compiler, fusedelta_find_l1, fusedelta_isas, fusedelta_kernel_names,
-    fusedelta_kernels, fusedelta_large_l1, kernels_t,
+    FUSEDELTA_MAX_ISAS, fusedelta_compiler, fusedelta_isas, fusedelta_kernel_names, fusedelta_kernels,
+    fusedelta_large_l1, fusedelta_probe, fusedelta_uppers_left, kernels_t,
 )
 
 cdef const kernels_t *current_single
 cdef const kernels_t *current_double
 
-fusedelta_find_l1()
+fusedelta_probe()
 
 
 def available_isas():
@@ -67,6 +67,14 @@ def use_isa(isa):
 def current_isa():
     """Name of the instruction set whose kernels new networks take."""
     return _current
+
+
+cdef int check_registers() except -1 nogil:
+    """For tests, right behind a kernel: whether it has cleared the upper halves of the vector registers."""
+    if fusedelta_uppers_left():
+        with gil:
+            raise RuntimeError("a kernel left the upper halves of vector registers in use: what follows would be slow")
+    return 0
 
 
 cdef const kernels_t *current_kernels(ptrdiff_t itemsize) noexcept:

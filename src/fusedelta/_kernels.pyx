@@ -12,7 +12,7 @@ from fusedelta._c cimport (
     BLOCK_BYTES, EXP, LOG1P, SOFTPLUS, conditions_t, kernels_t, loss_t, moments_t, net_t,
     noise_t, row_t, score_t, share_t, team_free, team_new, team_part, team_run, team_t, team_took,
 )
-from fusedelta._cpu cimport kernels_named
+from fusedelta._cpu cimport check_registers, kernels_named
 from fusedelta._program import KINDS as ACTIVATION_KINDS
 from fusedelta.rows import stride_of
 
@@ -49,6 +49,7 @@ def apply(isa, kind, x, double slope=0.0, slopes=False, ptrdiff_t times=1):
     with nogil:
         for _ in range(times):
             cpu.apply(number, slope, inputs, outputs, found, size)
+        check_registers()
     return derivative[:len(x)] if slopes else values[:len(x)]
 
 
@@ -57,11 +58,14 @@ def rescale(isa, np.ndarray x, double factor, double shift, ptrdiff_t times=1):
     cdef ptrdiff_t _
     for _ in range(times):
         kernels_named(isa, x.itemsize).rescale(np.PyArray_DATA(x), x.size, factor, shift)
+    check_registers()
 
 
 def all_within(isa, np.ndarray x, low, high):
     """Whether all values of a contiguous array lie between low and high."""
-    return bool(kernels_named(isa, x.itemsize).all_within(np.PyArray_DATA(x), x.size, low, high))
+    cdef bint within = kernels_named(isa, x.itemsize).all_within(np.PyArray_DATA(x), x.size, low, high)
+    check_registers()
+    return within
 
 
 ctypedef void (*finish_t)(const moments_t *, ptrdiff_t, ptrdiff_t) noexcept nogil
@@ -82,6 +86,7 @@ def finish(isa, str kernel, dict blocks, dict numbers, ptrdiff_t first=0, last=N
     with nogil:
         for _ in range(times):
             run(&s, first, end)
+        check_registers()
 
 
 cdef void *data_of(dict blocks, str name) except? NULL:
@@ -106,6 +111,7 @@ def penalty(isa, np.ndarray x, double l1, double l2, ptrdiff_t times=1):
     with nogil:
         for _ in range(times):
             cpu.penalty(data, count, l1, l2, &value)
+        check_registers()
     return value
 
 
@@ -119,6 +125,7 @@ def condition(isa, np.ndarray w, np.ndarray g, double l1, double l2, double limi
     with nogil:
         for _ in range(times):
             cpu.condition(&conditions, weights, gradient, count)
+        check_registers()
 
 
 def shrink(isa, np.ndarray x, double factor, ptrdiff_t times=1):
@@ -129,6 +136,7 @@ def shrink(isa, np.ndarray x, double factor, ptrdiff_t times=1):
     with nogil:
         for _ in range(times):
             cpu.shrink(data, count, factor)
+        check_registers()
 
 
 def max_norm(isa, np.ndarray W, double largest, ptrdiff_t first=0, last=None, ptrdiff_t times=1):
@@ -139,6 +147,7 @@ def max_norm(isa, np.ndarray W, double largest, ptrdiff_t first=0, last=None, pt
     with nogil:
         for _ in range(times):
             cpu.max_norm(data, k, ld, first, end, largest)
+        check_registers()
 
 
 ctypedef void (*loss_function)(const loss_t *, ptrdiff_t m, score_t *) noexcept nogil
@@ -247,6 +256,7 @@ cdef class Matrices:
                     self.cpu.tall_backward(row, share)
                 else:
                     self.cpu.tall_update(row, share, alpha, beta)
+            check_registers()
 
     def run_elementwise(self, str kernel, ptrdiff_t first=0, last=None, more=None, double rate=0, threshold=0,
                         number=0, uint64_t key=0, uint64_t step=0, ptrdiff_t times=1):
@@ -268,6 +278,7 @@ cdef class Matrices:
                     self.cpu.dropout_forward(&self.row, &self.share, &noise)
                 else:
                     self.cpu.dropout_backward(&self.row, &self.share, &noise)
+            check_registers()
 
     def run_normalization(self, str kernel, np.ndarray statistics, moving=None, double epsilon=1e-3, double momentum=1,
                           bint scale=True, bint center=True, double alpha=1, double beta=0, ptrdiff_t times=1):
@@ -302,6 +313,7 @@ cdef class Matrices:
                     self.cpu.layer_update(&self.row, &weights, alpha, beta)
                 else:
                     self.cpu.batch_settle(&self.row)
+            check_registers()
 
     def evaluate(self, str kernel, bint labels=False, ptrdiff_t times=1, bint weighted=False, parameters=(0, 0, 0)):
         """Run a loss on Y and T, or on Y and the labels; returns the sum and the count of right answers."""
@@ -315,6 +327,7 @@ cdef class Matrices:
         with nogil:
             for _ in range(times):
                 evaluate(&self.loss, rows, &score)
+            check_registers()
         return score.sum, score.correct
 
     def through_output(self, ptrdiff_t times=1):
@@ -322,6 +335,7 @@ cdef class Matrices:
         cdef ptrdiff_t _
         for _ in range(times):
             self.cpu.through_output(&self.loss, self.n if self.loss.by_lane else self.m)
+        check_registers()
 
     def step(self, str kernel, double alpha=1.0, double beta=1.0, ptrdiff_t times=1):
         """Whole steps of a net of this one layer, with squared error; returns the sum of the losses."""
@@ -335,9 +349,11 @@ cdef class Matrices:
         if kernel == "narrow_step":
             scores = np.zeros(times, [("sum", np.float64), ("correct", np.int64)])
             self.cpu.narrow_step(&net, self.m, alpha, beta, <score_t *> np.PyArray_DATA(scores), times)
+            check_registers()
             return scores["sum"].sum()
         for _ in range(times):
             self.cpu.online_step(&net, alpha, beta, &score)
+        check_registers()
         return score.sum
 
     def narrow_gather(self, np.ndarray samples, order=None, ptrdiff_t times=1):
@@ -350,6 +366,7 @@ cdef class Matrices:
             self.cpu.narrow_gather(
                 np.PyArray_DATA(samples), self.k, indices, self.m, np.PyArray_DATA(self.X), self.row.ldx
             )
+        check_registers()
 
 
 cdef struct works_t:
