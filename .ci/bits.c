@@ -60,7 +60,7 @@ static uint64_t digest(const void *block, size_t bytes, uint64_t hash)
 /* These are filled by hand below. A size that changed means a field that is new (one that fits into padding does not
  * show): give it what Program gives it (_program.pyx, _workspace.pyx) if a kernel called here looks at it, else leave
  * it zero; then write the new size here. */
-_Static_assert(sizeof(struct row) == 232, "struct row: has `build` what is new in it?");
+_Static_assert(sizeof(struct row) == 240, "struct row: has `build` what is new in it?");
 _Static_assert(sizeof(struct loss) == 176, "struct loss: has `build` what is new in it?");
 _Static_assert(sizeof(struct net) == 96 + sizeof(struct loss), "struct net: has `build` what is new in it?");
 _Static_assert(sizeof(struct share) == 48, "struct share: has `dense_step` what is new in it?");

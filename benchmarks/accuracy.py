@@ -1,7 +1,7 @@
 """How exact the elementary functions are: ``python -m benchmarks.accuracy``, over all of float32.
 
-Every float32 there is (2^32, without the nans) goes through exp, log1p, sigmoid and tanh of an
-instruction set, and is compared with float64: a few minutes a function. Others are named on the
+Every float32 there is (2^32, without the nans) goes through exp, log1p, roots, sigmoid and tanh of
+an instruction set, and is compared with float64: a few minutes a function. Others are named on the
 command line; ``--every N`` takes each N-th number, for a slow oracle such as gelu's. In float64 a
 sample of the same spread is compared with extended precision. The suite does so on every run
 (``tests/test_activations.py``); functions, oracles and the errors that are allowed are its own.
@@ -24,9 +24,9 @@ from fusedelta._kernels import apply
 sys.path.append(str(ROOT / "tests"))
 from cases import ISAS
 from exact import SLOPE, has_extended_precision
-from test_activations import EXACT, ULPS, allowed
+from test_activations import EXACT, POSITIVE, ULPS, allowed
 
-DEFAULT = ("exp", "log1p", "sigmoid", "tanh")
+DEFAULT = ("exp", "log1p", "root", "sigmoid", "tanh")
 CHUNK = 1 << 20
 #: Bit patterns, the wider type that is exact beside it, and how far apart float64's sample lies:
 #: an odd number, so that all bits of the mantissa vary.
@@ -78,7 +78,8 @@ def check(kind: str, dtype: str, isa: str, every: int = 1) -> Worst:
     wide = FORMATS[dtype][1]
     worst = Worst()
     for x in inputs(dtype, every):
-        x = x[x >= 0] if kind == "log1p" else x  # where the losses need it
+        x = x[x >= 0] if kind in POSITIVE else x  # where the losses need it
+        x = x[(x == 0) | (x >= np.finfo(dtype).tiny)] if kind == "root" else x  # what decays is no denormal
         if x.size:
             with np.errstate(all="ignore"):
                 worst.look(x, apply(isa, kind, x, SLOPE), EXACT[kind](x.astype(wide)))

@@ -15,6 +15,18 @@ INLINE int is_near(const struct row *row)
     return fusedelta_large_l1 && !is_far(row->k / REACH) && !is_far(row->ld / REACH);
 }
 
+/* Whether W comes together on the way forward. Where it is near it does if it is large, or its many rows a multiple of
+ * 1 KB apart, so that they share a quarter of the sets of L2: on a Sapphire Rapids 512 x 2048 x 2048 takes 0.77 of the
+ * time so, 64 x 2048 x 2048 0.67, 256 x 1536 x 1536 0.89, 512 x 2048 x 256 0.72. */
+INLINE int is_brought(const struct row *row)
+{
+    enum { MANY = 1024, STEP = 1024 };
+    const ptrdiff_t bytes = row->ld * (ptrdiff_t)sizeof(real);
+    if (row->k > MANY && bytes % STEP == 0) return 1;
+    if (is_near(row) && row->k * bytes <= WALKED_BYTES) return 0;
+    return is_far(row->ld) || (is_very_far(row->k) && row->ld > 4 * BLOCK);
+}
+
 INLINE ptrdiff_t least(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
 INLINE ptrdiff_t largest(ptrdiff_t a, ptrdiff_t b) { return a > b ? a : b; }
 
@@ -26,7 +38,7 @@ static ptrdiff_t dense_scratch(const struct row *row, ptrdiff_t m)
     const ptrdiff_t ld = row->ld, size = sizeof(real), longest = largest(row->k, ld);
     const ptrdiff_t packed = least(m * ld * size, largest(UPDATE_PACKED, m * PANEL_BYTES));
     const ptrdiff_t panels = largest(ld * PANEL_BYTES, packed + UPDATE_BLOCK);
-    const int near = is_near(row);
+    const int near = is_near(row) && !is_brought(row);
     if (!is_far(near ? ld : longest)) return panels;
     const ptrdiff_t samples = near ? 0 : m * least(longest * size, PIECE_BYTES);
     const ptrdiff_t features = row->k * least(m, LONG_CHUNK) * size;
@@ -45,10 +57,10 @@ static void dense_forward(const struct row *row, const struct share *share)
         .c = row->Y, .ldc = row->ld,
         .from = PER_COLUMN, .start = W + row->k * row->ld, .finish = ACTIVATE, .act = row->act,
     };
-    const int far = (is_far(row->ld) || (is_very_far(row->k) && row->ld > 4 * BLOCK)) && !is_near(row);
-    if (far && last - first >= FEW_ROWS)
+    const int brought = is_brought(row);
+    if (brought && last - first >= FEW_ROWS)
         multiply_packed(&p, first, last, columns, IN_PLACE, 0, NULL, share->scratch);
-    else if (far && last - first >= 4)
+    else if (brought && last - first >= 4)
         multiply_few(&p, first, last, columns, share->scratch);
     else
         multiply(&p, first, last, columns, IN_PLACE, 0, NULL);

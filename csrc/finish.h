@@ -1,17 +1,16 @@
 /* What an optimiser does with a velocity or a gradient: one pass over elements first..last-1, whole vectors, of blocks
  * laid out as the parameters. Padding is zero in all of them and stays zero. Formulae: rules.py and adaptive.py.
  *
- * Roots and quotients are the processor's. A root by Newton's iteration from an integer trick was tried in Adam: per
- * weight in L1 and L2 with avx512 it takes 0.59 ns instead of 0.51 (float32), 1.39 instead of 1.87 (float64), with
- * avx2 0.83 instead of 0.52 and 2.5 instead of 1.8; with a quotient by Newton too it is slower still. The same bits
- * everywhere mean one form for all, and beyond L2 memory decides anyway.
+ * Roots are v_root's, which leaves the processor's divider to the quotients: on a Sapphire Rapids adam takes per weight
+ * in L1 0.41 ns instead of 0.47 (float32), 0.96 instead of 1.68 (float64), with avx2 0.58 instead of 0.47 and 1.46
+ * instead of 1.68; a step of 784-128-64-10 with 32 samples 0.94 of the time.
  *
  * What decays is freed of denormals, see v_normal.
  */
 #ifndef FUSEDELTA_FINISH_H
 #define FUSEDELTA_FINISH_H
 
-#include "simd.h"
+#include "elementary.h"
 
 /* w -= decay w, then w -= rate step. */
 struct descent {
@@ -120,7 +119,7 @@ INLINE void adam(const int amsgrad, const int nadam, const struct moments *s, pt
             store(u + i, square);
         }
         if (nadam) mean = v_fma(mean_part, mean, gradient_part * gradient);
-        descend(&by, w + i, mean / (v_sqrt(square) + epsilon));
+        descend(&by, w + i, mean / (v_root(square) + epsilon));
     }
 }
 
@@ -158,9 +157,9 @@ INLINE void rmsprop(const int centered, const int moving, const struct moments *
         vec square = mean_of_squares(&one, v + i, gradient);
         if (centered) {
             const vec mean = mean_of(&one, m + i, gradient);
-            square = v_max(splat(0), v_fma(-mean, mean, square));
+            square = v_normal(v_max(splat(0), v_fma(-mean, mean, square)));
         }
-        vec step = gradient / (v_sqrt(square) + epsilon);
+        vec step = gradient / (v_root(square) + epsilon);
         if (moving) {
             step = v_normal(v_fma(momentum, load(velocity + i), step));
             store(velocity + i, step);
@@ -191,7 +190,7 @@ static void adagrad_finish(const struct moments *s, ptrdiff_t first, ptrdiff_t l
     for (ptrdiff_t i = first; i < last; i += LANES) {
         const vec gradient = load(g + i), sum = v_normal(v_fma(gradient, gradient, load(v + i)));
         store(v + i, sum);
-        descend(&by, w + i, gradient / (v_sqrt(sum) + epsilon));
+        descend(&by, w + i, gradient / (v_root(sum) + epsilon));
     }
 }
 
@@ -205,7 +204,7 @@ static void adadelta_finish(const struct moments *s, ptrdiff_t first, ptrdiff_t 
     const real *g = s->g;
     for (ptrdiff_t i = first; i < last; i += LANES) {
         const vec gradient = load(g + i), square = mean_of_squares(&one, v + i, gradient);
-        const vec step = v_sqrt(load(d + i) + epsilon) / v_sqrt(square + epsilon) * gradient;
+        const vec step = v_root(load(d + i) + epsilon) / v_root(square + epsilon) * gradient;
         mean_of_squares(&one, d + i, step);
         descend(&by, w + i, step);
     }

@@ -12,12 +12,17 @@
 #define ACCUMULATORS 24
 #if REAL_BITS == 32
 #define INTRINSIC(op) _mm512_##op##_ps
+#define INTRINSIC_MASK(op) _mm512_##op##_ps_mask
 #define LANE_BITS(m) _mm512_movepi32_mask((__m512i)(m))
 #else
 #define INTRINSIC(op) _mm512_##op##_pd
+#define INTRINSIC_MASK(op) _mm512_##op##_pd_mask
 #define LANE_BITS(m) _mm512_movepi64_mask((__m512i)(m))
 #endif
 #define SCALE(x, power) ((vec)INTRINSIC(scalef)(x, power))
+/* x, or x ^ x where it is denormal: two operations for three. */
+#define DENORMAL 32
+#define NORMAL(x) INTRINSIC(mask_xor)(x, INTRINSIC_MASK(fpclass)(x, DENORMAL), x, x)
 #define FMA(a, b, c) ((vec)INTRINSIC(fmadd)(a, b, c))
 /* What needs half a vector at most is left to AVX2, with the same bits: steps of such nets are bound by latency, and
  * 64-byte vectors slow down the clock, divisions and shuffles. 2-2-1 and 5-3-5-4 take 0.8 of the time so. */

@@ -17,6 +17,7 @@
 #define BLOCK_BYTES 64        /* strides are multiples, matrices are aligned to it */
 #define PANEL_BYTES 512       /* the widest panel of columns that a kernel packs at a time */
 #define NARROW 16             /* nets whose layers are all this thin or thinner train feature-major */
+#define STRETCH_BYTES 1024    /* ... so many bytes of the lanes at a time through all passes */
 #define CHUNK 64              /* samples of an update whose sum is added to the target at a time, ... */
 #define LONG_CHUNK 256        /* ... or so many, where rows lie far apart and samples are twice CHUNK or more */
 #define UPDATE_BYTES 192      /* so many bytes of each of CHUNK samples come together in L1, beside some deltas, */
@@ -24,6 +25,7 @@
 #define UPDATE_PACKED 524288  /* and so many bytes of packed deltas, at least a panel, stay in L2 */
 #define UPDATE_NEAR 1048576   /* unless L1 is large and X no larger than this: then all stays where it is */
 #define FAR_BYTES 2048        /* from this stride on, rows share sets of the caches, from twice that on no pages: */
+#define WALKED_BYTES 6291456  /* unless L1 is large and, forward, W no larger than this: else */
 #define PIECE_BYTES 2048      /* so many bytes of each are brought together, */
 #define SLIVERS_BYTES 4194304 /* as many rows as make this, */
 #define STRIPS_BYTES 524288   /* to meet so much of the other operand in L2, */
@@ -87,8 +89,8 @@
  * shrink          x := factor x.
  * max_norm        columns first..last-1 of W (k, ld), whole 64-byte blocks, each times min(norm, largest) / (norm
  *                 + 1e-7).
- * apply           y[i] = act(x[i]) for count values, whole blocks; kind is an activation_kind, EXP or LOG1P. x may be
- *                 y. s receives act'(x[i]) of an activation with slopes, or is NULL.
+ * apply           y[i] = act(x[i]) for count values, whole blocks; kind is an activation_kind, EXP, LOG1P or ROOT. x
+ *                 may be y. s receives act'(x[i]) of an activation with slopes, or is NULL.
  * dense_scratch   bytes of scratch that a share of the three takes, in batches of up to m samples.
  * all_within      whether low <= x[i] <= high for all count values (false for NaN); any alignment.
  */
@@ -155,7 +157,7 @@
     X(max_norm, (void *W, ptrdiff_t k, ptrdiff_t ld, ptrdiff_t first, ptrdiff_t last, double largest))                 \
     X(apply, (int kind, double slope, const void *x, void *y, void *s, ptrdiff_t count))
 
-enum { EXP = 100, LOG1P = 101 }; /* `apply` knows these beside the activations: the tests check them */
+enum { EXP = 100, LOG1P = 101, ROOT = 102 }; /* `apply` knows these beside the activations: the tests check them */
 
 struct kernels {
     const char *isa;

@@ -22,6 +22,8 @@ static void apply(int kind, double slope, const void *x, void *y, void *s, ptrdi
         for (ptrdiff_t j = 0; j < count; j += LANES) store(to + j, v_exp(load(from + j)));
     else if (kind == LOG1P)
         for (ptrdiff_t j = 0; j < count; j += LANES) store(to + j, v_log1p(load(from + j)));
+    else if (kind == ROOT)
+        for (ptrdiff_t j = 0; j < count; j += LANES) store(to + j, v_root(load(from + j)));
     else
         activate_all((struct activation){kind, slope}, from, to, s, count);
 }

@@ -8,15 +8,13 @@
 
 #include "product.h"
 
-/* Batches of at most one 64-byte block, `wide` vectors of it: no tiles to choose, which is what a step of so small a
- * net would spend its time on. Outputs go by twos where that fits SIDE: half the loops and constants, 0.93 of the time
- * of a step of 2-2-1. In double precision, whose series are longer, registers run out: 1.06. */
-INLINE void narrow_forward_outputs(const int wide, const int count, const struct row *row, ptrdiff_t j)
+/* So many outputs from j on, of `wide` vectors of samples from `at` on, activated while they are in registers. */
+INLINE void narrow_forward_outputs(const int wide, const int count, const struct row *row, ptrdiff_t j, ptrdiff_t at)
 {
     const ptrdiff_t k = row->k, ld = row->ld, ldx = row->ldx; /* a store might change those of `row` */
-    const real *w = (const real *)row->W + j, *b = w + k * ld, *x = row->X;
-    real *y = (real *)row->Y + j * ldx;
-    vec z[2 * WIDE];
+    const real *w = (const real *)row->W + j, *b = w + k * ld, *x = (const real *)row->X + at;
+    real *y = (real *)row->Y + j * ldx + at;
+    vec z[8];
     UNROLL for (int i = 0; i < count * wide; i++) z[i] = splat(b[i / wide]);
     for (ptrdiff_t p = 0; p < k; p++, w += ld, x += ldx)
         UNROLL for (int i = 0; i < count * wide; i++)
@@ -25,12 +23,15 @@ INLINE void narrow_forward_outputs(const int wide, const int count, const struct
     UNROLL for (int i = 0; i < count * wide; i++) store(y + i / wide * ldx + i % wide * LANES, z[i]);
 }
 
+/* Batches of at most one 64-byte block, `wide` vectors of it: no tiles to choose, which is what a step of so small a
+ * net would spend its time on. Outputs go by twos where that fits SIDE: half the loops and constants, 0.93 of the time
+ * of a step of 2-2-1. In double precision, whose series are longer, registers run out: 1.06. */
 INLINE void narrow_forward_block(const int wide, const struct row *row)
 {
     const ptrdiff_t n = row->n;
     ptrdiff_t j = 0;
-    for (; REAL_BITS == 32 && 2 * wide <= SIDE && j < n - 1; j += 2) narrow_forward_outputs(wide, 2, row, j);
-    for (; j < n; j++) narrow_forward_outputs(wide, 1, row, j);
+    for (; REAL_BITS == 32 && 2 * wide <= SIDE && j < n - 1; j += 2) narrow_forward_outputs(wide, 2, row, j, 0);
+    for (; j < n; j++) narrow_forward_outputs(wide, 1, row, j, 0);
     if (is_late(row->act.kind)) activate_runs(row, 0, n, row->ldx, wide * LANES);
 }
 
@@ -75,15 +76,20 @@ APART void narrow_backward_blocks(const struct row *row, ptrdiff_t m)
     if (is_late(row->act_below.kind)) derive_runs(row, 0, row->k, row->ldx, whole(m));
 }
 
-/* sums[i][j] = sum over the lanes of X(i) D(j), for MI x MJ pairs. */
-INLINE void dots(const int MI, const int MJ, const real *X, const real *D, ptrdiff_t ld, ptrdiff_t lanes,
-                 real (*sums)[NARROW])
+/* Sums over samples that come stretch by stretch: which part of them a stretch is. */
+enum part { FIRST = 1, LAST = 2 };
+
+/* sums[i][j] = sum over the lanes of X(i) D(j), for MI x MJ pairs: at the last stretch, before it the lanes are kept, a
+ * 64-byte block each, in kept[i * across + j * BLOCK]. */
+INLINE void dots(const int MI, const int MJ, const real *X, const real *D, ptrdiff_t ld, ptrdiff_t lanes, int part,
+                 real *kept, ptrdiff_t across, real (*sums)[NARROW])
 {
-    vec part[4][4][WIDE];
+    vec blocks[4][4][WIDE];
     UNROLL for (int w = 0; w < WIDE; w++) {
         vec acc[4][4];
         UNROLL for (int i = 0; i < MI; i++)
-            UNROLL for (int j = 0; j < MJ; j++) acc[i][j] = splat(0);
+            UNROLL for (int j = 0; j < MJ; j++)
+                acc[i][j] = part & FIRST ? splat(0) : load(kept + i * across + j * BLOCK + w * LANES);
         for (ptrdiff_t l = w * LANES; l < lanes; l += BLOCK) {
             vec d[4];
             UNROLL for (int j = 0; j < MJ; j++) d[j] = load(D + j * ld + l);
@@ -93,17 +99,22 @@ INLINE void dots(const int MI, const int MJ, const real *X, const real *D, ptrdi
             }
         }
         UNROLL for (int i = 0; i < MI; i++)
-            UNROLL for (int j = 0; j < MJ; j++) part[i][j][w] = acc[i][j];
+            UNROLL for (int j = 0; j < MJ; j++)
+                if (part & LAST) blocks[i][j][w] = acc[i][j];
+                else store(kept + i * across + j * BLOCK + w * LANES, acc[i][j]);
     }
-    UNROLL for (int i = 0; i < MI; i++)
-        UNROLL for (int j = 0; j < MJ; j++) sums[i][j] = block_sum(part[i][j]);
+    if (part & LAST)
+        UNROLL for (int i = 0; i < MI; i++)
+            UNROLL for (int j = 0; j < MJ; j++) sums[i][j] = block_sum(blocks[i][j]);
 }
 
-typedef void (*dots_function)(const real *X, const real *D, ptrdiff_t ld, ptrdiff_t lanes, real (*sums)[NARROW]);
+typedef void (*dots_function)(const real *X, const real *D, ptrdiff_t ld, ptrdiff_t lanes, int part, real *kept,
+                              ptrdiff_t across, real (*sums)[NARROW]);
 #define DOTS(MI, MJ)                                                                                                   \
-    static void dots_##MI##x##MJ(const real *X, const real *D, ptrdiff_t ld, ptrdiff_t lanes, real (*sums)[NARROW])    \
+    static void dots_##MI##x##MJ(const real *X, const real *D, ptrdiff_t ld, ptrdiff_t lanes, int part, real *kept,    \
+                                 ptrdiff_t across, real (*sums)[NARROW])                                               \
     {                                                                                                                  \
-        dots(MI, MJ, X, D, ld, lanes, sums);                                                                           \
+        dots(MI, MJ, X, D, ld, lanes, part, kept, across, sums);                                                       \
     }
 DOTS(1, 1) DOTS(1, 2) DOTS(1, 4) DOTS(2, 1) DOTS(2, 2) DOTS(2, 4) DOTS(4, 1) DOTS(4, 2)
 #if ACCUMULATORS >= 24
@@ -148,33 +159,54 @@ INLINE void narrow_update_block(const int wide, const struct row *row, ptrdiff_t
     }
 }
 
-APART void narrow_update_blocks(const struct row *row, ptrdiff_t m, real alpha, real beta)
+/* Sums of the parameters, (k + 1, NARROW), a span's at a time added up. */
+typedef real narrow_sums[NARROW + 1][NARROW] __attribute__((aligned(BLOCK_BYTES)));
+
+/* Where a step keeps them: behind the lanes. */
+INLINE real (*narrow_sums_of(const struct row *row))[NARROW]
+{
+    return (real(*)[NARROW])((real *)row->kept + (row->k + 1) * row->n * BLOCK);
+}
+
+/* Those over m samples, a stretch of all: added to `sums` at the last one of a span, stored there in the first span. */
+APART void narrow_sum(const struct row *row, ptrdiff_t m, int part, int first_span, real *kept, real (*sums)[NARROW])
 {
     const real *X = row->X, *D = row->D;
-    const ptrdiff_t ld = row->ldx, lanes = whole(m);
-    real sums[4][NARROW] __attribute__((aligned(BLOCK_BYTES))) = {{0}};
+    const ptrdiff_t ld = row->ldx, lanes = whole(m), across = row->n * BLOCK;
+    real some[4][NARROW] __attribute__((aligned(BLOCK_BYTES))) = {{0}};
     for (ptrdiff_t i = 0, a = 0; i <= row->k; i += SIDES[a]) {
         while (SIDES[a] > row->k + 1 - i) a++;
         for (ptrdiff_t j = 0, b = 0; j < row->n; j += SIDES[b]) {
             while (SIDES[b] > row->n - j || !DOT_TILES[a][b]) b++;
-            DOT_TILES[a][b](X + i * ld, D + j * ld, ld, lanes, (real(*)[NARROW])(sums[0] + j));
+            DOT_TILES[a][b](X + i * ld, D + j * ld, ld, lanes, part, kept + i * across + j * BLOCK, across,
+                            (real(*)[NARROW])(some[0] + j));
         }
-        for (int r = 0; r < SIDES[a]; r++) {
-            real *target = (real *)row->target + (i + r) * row->ld;
-            for (ptrdiff_t j = 0; j < row->ld; j += LANES)
-                store(target + j, accumulate(alpha, load(sums[r] + j), beta, target + j));
-        }
+        for (int r = 0; part & LAST && r < SIDES[a]; r++)
+            for (ptrdiff_t j = 0; j < row->ld; j += LANES) {
+                vec sum = load(some[r] + j);
+                if (!first_span) sum += load(sums[i + r] + j);
+                store(sums[i + r] + j, sum);
+            }
     }
 }
 
-/* Span after span, each onto the target. */
+static void narrow_add(const struct row *row, real (*sums)[NARROW], real alpha, real beta)
+{
+    real *target = row->target;
+    for (ptrdiff_t i = 0; i <= row->k; i++, target += row->ld)
+        for (ptrdiff_t j = 0; j < row->ld; j += LANES)
+            store(target + j, accumulate(alpha, load(sums[i] + j), beta, target + j));
+}
+
 static void narrow_update_spans(const struct row *row, ptrdiff_t m, real alpha, real beta)
 {
+    narrow_sums sums;
     struct row part = *row;
-    for (ptrdiff_t i = 0; i < m; i += SPAN, beta = 1) {
+    for (ptrdiff_t i = 0; i < m; i += SPAN) {
         part.X = (const real *)row->X + i, part.D = (real *)row->D + i;
-        narrow_update_blocks(&part, m - i < SPAN ? m - i : SPAN, alpha, beta);
+        narrow_sum(&part, m - i < SPAN ? m - i : SPAN, FIRST | LAST, i == 0, NULL, sums);
     }
+    narrow_add(row, sums, alpha, beta);
 }
 
 static void narrow_forward(const struct row *row, ptrdiff_t m)

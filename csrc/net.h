@@ -70,6 +70,7 @@ struct row {
     struct activation act_below; /* of X, which is the Y of the row below */
     const void *Sx;              /* (m, ldx): what act_below' is computed from: the slopes of the row below, or X */
     int32_t *list;               /* (k + 4): of a single sample how many of X are not zero, then which: online.h */
+    void *kept;         /* narrow_step: (k + 1, n) 64-byte blocks and (k + 1, NARROW): sums of an update so far */
     double rate;        /* of dropout, ... */
     uint32_t threshold; /* ... in units of 2^-32 */
     uint32_t number;    /* how many such rows are below */

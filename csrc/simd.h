@@ -26,6 +26,7 @@ typedef real loose_vec __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(
 #define LANES (VECTOR_BYTES * 8 / REAL_BITS)
 #define BLOCK (BLOCK_BYTES * 8 / REAL_BITS) /* elements of a 64-byte block ... */
 #define WIDE (BLOCK_BYTES / VECTOR_BYTES)   /* ... and the vectors it takes */
+#define STRETCH (STRETCH_BYTES * 8 / REAL_BITS)
 #define SPAN 16384 /* samples in the lanes whose sums are added up at a time: more would lose digits of float32 */
 
 #define NAME_OF_KERNELS(isa, bits) kernels_##isa##_f##bits
@@ -102,8 +103,12 @@ INLINE vec v_sign(vec x)
  * as 0.9 times the smallest of them rounds to itself; and a processor may take 20 times as long for them. */
 INLINE vec v_normal(vec x)
 {
+#ifdef NORMAL
+    return (vec)NORMAL(x);
+#else
     const vec infinity = splat((real)__builtin_inf());
     return v_and(((mask)x & (mask)infinity) != 0, x);
+#endif
 }
 
 /* Which of the lanes j, j + 1, ... lie below n. */

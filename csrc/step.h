@@ -8,22 +8,45 @@
 #include "online.h"
 #include "tall.h"
 
-/* Batches of `wide` vectors; of more than a block where it is 0. */
+/* Batches of `wide` vectors, at most a block. */
 INLINE void narrow_step_by(const int wide, const struct net *net, ptrdiff_t m, real alpha, real beta,
                            struct score *score)
 {
     const struct row *rows = net->rows;
     const ptrdiff_t last = net->n_rows - 1;
-    for (ptrdiff_t i = 0; i <= last; i++)
-        if (wide) narrow_forward_block(wide, &rows[i]);
-        else narrow_forward_blocks(&rows[i], m);
+    for (ptrdiff_t i = 0; i <= last; i++) narrow_forward_block(wide, &rows[i]);
     net->loss.evaluate(&net->loss, rows[last].n, score);
     for (ptrdiff_t i = last; i >= 0; i--) {
-        if (i > 0 && wide) narrow_backward_block(wide, &rows[i]);
-        else if (i > 0) narrow_backward_blocks(&rows[i], m);
-        if (wide) narrow_update_block(wide, &rows[i], m, alpha, beta);
-        else narrow_update_spans(&rows[i], m, alpha, beta);
+        if (i > 0) narrow_backward_block(wide, &rows[i]);
+        narrow_update_block(wide, &rows[i], m, alpha, beta);
     }
+}
+
+/* More of them: all passes over a stretch of samples, whose matrices stay in the nearest cache, before the next one's
+ * take their place; only the inputs and the targets lie one after the other. 2-16-8-1 with 400 samples takes 0.98 of the
+ * time so, with 16,000 0.71 and 100,000 0.49, in double precision 1.00, 0.60 and 0.41. */
+APART void narrow_stretches(const struct net *net, ptrdiff_t m, real alpha, real beta, struct score *score)
+{
+    const ptrdiff_t last = net->n_rows - 1;
+    struct loss loss = net->loss;
+    struct row first = net->rows[0];
+    for (ptrdiff_t at = 0, count; at < m; at += count) {
+        const int to_the_end = m - at < STRETCH + STRETCH / 2 && at / SPAN == (m - 1) / SPAN; /* no little rest */
+        count = to_the_end ? m - at : STRETCH;
+        const int part = (at % SPAN ? 0 : FIRST) | (at + count == m || (at + count) % SPAN == 0 ? LAST : 0);
+        first.X = (const real *)net->rows[0].X + at;
+        for (ptrdiff_t i = 0; i <= last; i++) narrow_forward_blocks(i ? &net->rows[i] : &first, count);
+        loss.n = count, loss.T = (const real *)net->loss.T + at;
+        loss.weights = net->loss.weights ? (const real *)net->loss.weights + at : NULL;
+        loss.evaluate(&loss, net->rows[last].n, score);
+        for (ptrdiff_t i = last; i >= 0; i--) {
+            const struct row *row = i ? &net->rows[i] : &first;
+            if (i > 0) narrow_backward_blocks(row, count);
+            narrow_sum(row, count, part, at < SPAN, row->kept, narrow_sums_of(row));
+        }
+    }
+    for (ptrdiff_t i = 0; i <= last; i++)
+        narrow_add(&net->rows[i], narrow_sums_of(&net->rows[i]), alpha, beta);
 }
 
 APART void narrow_steps(const struct net *net, ptrdiff_t m, double alpha, double beta, struct score *score,
@@ -32,7 +55,7 @@ APART void narrow_steps(const struct net *net, ptrdiff_t m, double alpha, double
     for (const struct score *end = score + steps; score < end; score++) {
         if (m <= LANES) narrow_step_by(1, net, m, (real)alpha, (real)beta, score);
         else if (m <= BLOCK) narrow_step_by(WIDE, net, m, (real)alpha, (real)beta, score);
-        else narrow_step_by(0, net, m, (real)alpha, (real)beta, score);
+        else narrow_stretches(net, m, (real)alpha, (real)beta, score);
         if (score->sum - score->sum != 0) return;
     }
 }

@@ -20,6 +20,7 @@ EXTENDED = pytest.mark.skipif(
 RANGES = {
     "exp": (-110, 95),
     "log1p": (0, 1e6),
+    "root": (0, 1e6),
     "sigmoid": (-110, 40),
     "tanh": (-12, 12),
     "elu": (-20, 20),
@@ -38,6 +39,7 @@ RANGES = {
 ULPS = {
     "exp": 1.0,
     "log1p": 1.1,
+    "root": 0.8,
     "sigmoid": 1.8,
     "tanh": 1.9,
     "elu": 1.5,
@@ -51,8 +53,9 @@ ULPS = {
     "hard_sigmoid": 1.0,
     "hard_tanh": 0.0,
 }
-UNFUSED_ULPS = {"exp": 1.3, "exponential": 1.3}  # where products are rounded before a sum
-EXACT = {"exp": np.exp, "log1p": np.log1p, **ACTIVATIONS}
+UNFUSED_ULPS = {"root": 1.25, "exp": 1.3, "exponential": 1.3}  # where products are rounded before a sum
+EXACT = {"exp": np.exp, "log1p": np.log1p, "root": np.sqrt, **ACTIVATIONS}
+POSITIVE = "log1p", "root"  # which are for no others
 
 
 def allowed(kind, isa):
@@ -71,7 +74,7 @@ def values(kind, dtype, rng):
     x = [rng.uniform(low, high, 200_000 // few), rng.standard_normal(100_000 // few)]
     x += [10.0 ** rng.uniform(-30, 0, 50_000 // few) * rng.choice([-1, 1], 50_000 // few)]
     x = np.concatenate([*x, x[1] * 0.1]).astype(dtype)
-    return np.abs(x) if kind == "log1p" else x
+    return np.abs(x) if kind in POSITIVE else x
 
 
 @EXTENDED
@@ -127,6 +130,11 @@ AT_EDGES = {  # None: as the values themselves
     "hard_sigmoid": [0.5, 1, 0, np.nan, 0.5, 0.5, 1, 0, 0.5],
     "hard_tanh": [0, 1, -1, np.nan, None, None, 1, -1, 0],
 }
+
+
+def test_roots_at_the_edges(isa, dtype):
+    x = np.array([0, np.finfo(dtype).tiny, 1, 4, np.finfo(dtype).max, INF, np.nan], dtype)
+    np.testing.assert_allclose(apply(isa, "root", x), np.sqrt(x), rtol=np.finfo(dtype).eps)
 
 
 def test_edges(isa, dtype):

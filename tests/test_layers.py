@@ -44,12 +44,13 @@ def test_kernels_of_few_outputs_and_many_inputs_lie_transposed(dtype, line):
 @pytest.mark.parametrize(
     ("n", "dtype", "stride"),
     [
-        (512, "float32", 512),
+        (496, "float32", 496),
+        (512, "float32", 528),
         (513, "float32", 528),
         (529, "float32", 35 * 16),
         (1024, "float32", 65 * 16),
         (1030, "float32", 65 * 16),
-        (256, "float64", 256),
+        (256, "float64", 33 * 8),
         (1024, "float64", 129 * 8),
     ],
 )

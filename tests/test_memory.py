@@ -162,7 +162,7 @@ def test_parts_of_thin_networks():
     assert held["activations"] == lanes * (7 + 1 + 3 + 1)
     assert held["deltas"] == lanes * 2 * 7
     assert held["targets"] == lanes * (3 + 1)  # and a weight a sample
-    assert held["scratch"] == 0
+    assert held["scratch"] == (5 + 1) * (7 * 64 + 128) + (7 + 1) * (3 * 64 + 128)  # sums by lane
 
 
 def test_parts_of_optimizers():

@@ -81,6 +81,7 @@ cdef extern from "net.h" nogil:
         activation_t act_below
         const void *Sx
         int32_t *list
+        void *kept
         double rate
         uint32_t threshold
         uint32_t number
@@ -165,6 +166,7 @@ cdef extern from "kernels.h" nogil:
     const int FUSEDELTA_MAX_ISAS
     const int EXP
     const int LOG1P
+    const int ROOT
 
     ctypedef struct kernels_t "struct kernels":
         const char *isa

@@ -9,7 +9,7 @@ cimport numpy as np
 import numpy as np
 
 from fusedelta._c cimport (
-    BLOCK_BYTES, EXP, LOG1P, SOFTPLUS, conditions_t, kernels_t, loss_t, moments_t, net_t,
+    BLOCK_BYTES, EXP, LOG1P, NARROW, ROOT, SOFTPLUS, conditions_t, kernels_t, loss_t, moments_t, net_t,
     noise_t, row_t, score_t, share_t, team_free, team_new, team_part, team_run, team_t, team_took,
 )
 from fusedelta._cpu cimport check_registers, kernels_named
@@ -18,7 +18,7 @@ from fusedelta.rows import stride_of
 
 np.import_array()
 
-KINDS = {**ACTIVATION_KINDS, "exp": EXP, "log1p": LOG1P}
+KINDS = {**ACTIVATION_KINDS, "exp": EXP, "log1p": LOG1P, "root": ROOT}
 
 
 def zeros(shape, dtype):
@@ -171,7 +171,7 @@ cdef class Matrices:
     and target (n + 1, k in whole blocks), transposed, the biases in the last line.
     """
 
-    cdef readonly object X, W, target, Y, S, Sx, D, T, Dx, labels, weights, panel, list
+    cdef readonly object X, W, target, Y, S, Sx, D, T, Dx, labels, weights, panel, list, kept
     cdef readonly ptrdiff_t m, k, n, height
     cdef readonly bint tall
     cdef const kernels_t *cpu
@@ -204,6 +204,8 @@ cdef class Matrices:
         self.share.m, self.share.scratch = m, np.PyArray_DATA(self.panel)
         self.list = np.zeros(k + 4, np.int32)
         self.row.list = <int32_t *> np.PyArray_DATA(self.list)
+        self.kept = zeros((k + 1, n * BLOCK_BYTES + NARROW * dtype.itemsize), np.uint8)
+        self.row.kept = np.PyArray_DATA(self.kept)
         self.row.act.kind, self.row.act_below.kind = KINDS[act], KINDS[act_below]
         self.row.act.slope = self.row.act_below.slope = slope
         self.loss.n, self.loss.ld = (m, lanes) if narrow else (n, ld)

@@ -9,7 +9,7 @@ from libc.stdint cimport int32_t, int64_t, uintptr_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
-from fusedelta._c cimport BLOCK_BYTES, SOFTPLUS, row_t
+from fusedelta._c cimport BLOCK_BYTES, NARROW, SOFTPLUS, row_t
 
 
 cdef class Workspace:
@@ -122,6 +122,10 @@ cdef class Workspace:
             rows[i].Dx = at + (1 - (i & 1)) * widest * line if i > 0 else NULL
         self.parts.deltas = 2 * widest * line
         at += self.parts.deltas
+        self.parts.scratch = -(at - memory)
+        for i in range(last + 1):
+            rows[i].kept, at = at, at + (rows[i].k + 1) * (rows[i].n * BLOCK_BYTES + NARROW * self.itemsize)
+        self.parts.scratch += at - memory
         self.net.loss.Y, self.net.loss.S, self.net.loss.D = rows[last].Y, derived_from(&rows[last]), rows[last].D
         self.net.loss.ld = line // self.itemsize
         self.targets, self.weights = at, at + self.n * line
