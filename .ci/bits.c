@@ -10,7 +10,7 @@ enum { LAYERS = 3, STEPS = 20, MOST = 160, TALL = 4 }; /* TALL as in rows.py */
 enum path { DENSE, NARROW_STEP, ONLINE_STEP };
 static const char *const PATHS[] = {"dense", "narrow", "online"};
 static const ptrdiff_t WIDTHS[][LAYERS + 1] = {{50, 70, 33, 4}, {7, 9, 16, 4}, {50, 70, 33, 4}};
-static const ptrdiff_t SAMPLES[] = {37, 21, 1};
+static const ptrdiff_t SAMPLES[] = {37, 700, 1}; /* 700: in stretches */
 
 static size_t itemsize;
 static uint64_t drawn = 1;
@@ -87,6 +87,7 @@ static void build(struct net *net, struct row *rows, enum path path, const struc
             .S = HIDDEN[i] >= SOFTPLUS ? zeros(height, across) : NULL,
             .act.kind = HIDDEN[i], .act_below.kind = i ? HIDDEN[i - 1] : LINEAR,
             .list = calloc((size_t)k + 4, sizeof *row->list),
+            .kept = columns ? zeros(k + 1, n * whole_blocks(1) + NARROW) : NULL,
         };
         if (!row->list) exit(1);
         row->Sx = i && below->S ? below->S : row->X;

@@ -78,8 +78,9 @@ def check(kind: str, dtype: str, isa: str, every: int = 1) -> Worst:
     wide = FORMATS[dtype][1]
     worst = Worst()
     for x in inputs(dtype, every):
-        x = x[x >= 0] if kind in POSITIVE else x  # where the losses need it
-        x = x[(x == 0) | (x >= np.finfo(dtype).tiny)] if kind == "root" else x  # what decays is no denormal
+        x = x[x >= 0] if kind in POSITIVE else x  # where losses and optimisers need it
+        if kind == "root":  # of what has been freed of denormals
+            x = x[(x == 0) | (x >= np.finfo(dtype).tiny)]
         if x.size:
             with np.errstate(all="ignore"):
                 worst.look(x, apply(isa, kind, x, SLOPE), EXACT[kind](x.astype(wide)))

@@ -44,7 +44,7 @@ from cases import DENSE_SHAPES, ELEMENTWISE, ISAS, NARROW_SHAPES, ONLINE_SHAPES,
 
 SECONDS, TRIES = 0.02, 5
 FINISH_SIZES = 1 << 10, 1 << 20  # weights: in the nearest cache, in the farthest
-APPLIED = ["exp", "log1p", *ELEMENTWISE]
+APPLIED = ["exp", "log1p", "root", *ELEMENTWISE]
 APPLIED_SIZE = 4096  # values: in the nearest cache
 
 
@@ -76,6 +76,9 @@ class Case(NamedTuple):
 FEW_SAMPLES = [(4, 256, 256), (8, 256, 256), (2, 1024, 1024), (32, 1024, 1024)]
 
 
+#: Where W comes together on the way forward, or lies an odd number of blocks apart.
+MANY_WEIGHTS = [(64, 2048, 2048), (512, 2048, 2048), (512, 2048, 256), (512, 2048, 512)]
+
 #: What layers of one output gain, on the path of others and on theirs.
 ONE_OUTPUT = [(1000, 30, 1), (256, 256, 1)]
 
@@ -83,7 +86,7 @@ ONE_OUTPUT = [(1000, 30, 1), (256, 256, 1)]
 def shapes() -> dict[str, list[tuple[int, int, int]]]:
     """Shapes by path: dense (batch-major), online (one sample), narrow (feature-major), tall."""
     found = {
-        "dense": [*DENSE_SHAPES, *FEW_SAMPLES, *ONE_OUTPUT],
+        "dense": [*DENSE_SHAPES, *FEW_SAMPLES, *MANY_WEIGHTS, *ONE_OUTPUT],
         "online": [*ONLINE_SHAPES, (1, 1000, 1)],
         "narrow": [*NARROW_SHAPES],
         "tall": [*TALL_SHAPES, *ONE_OUTPUT],

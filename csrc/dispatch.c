@@ -88,11 +88,13 @@ static int uppers_used(void)
 }
 
 static void clear_uppers(void) { __asm__ volatile("vzeroupper" ::: "memory"); }
+static void use_uppers(void) { __asm__ volatile("vpcmpeqd %%ymm15, %%ymm15, %%ymm15" ::: "xmm15"); }
 #else
 static size_t l1_bytes(void) { return 0; }
 static int tells_use(void) { return 0; }
 static int uppers_used(void) { return 0; }
 static void clear_uppers(void) {}
+static void use_uppers(void) {}
 #if defined(__aarch64__)
 TABLES(neon)
 #endif
@@ -141,6 +143,13 @@ int fusedelta_uppers_left(void)
     if (!knows_uppers || !uppers_used()) return 0;
     clear_uppers();
     return !uppers_used(); /* a processor that does not see even that they were cleared says nothing */
+}
+
+int fusedelta_sees_uppers(void)
+{
+    if (!knows_uppers) return 0;
+    use_uppers();
+    return fusedelta_uppers_left();
 }
 
 const char *const *fusedelta_kernel_names(void)

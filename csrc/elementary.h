@@ -1,4 +1,4 @@
-/* exp, expm1, log(1 + u), roots, sigmoid and tanh for a vector: IEEE operations and FMA polynomials, no branches, no tables.
+/* exp, expm1, log(1 + u), roots, sigmoid and tanh for a vector: IEEE operations and FMA polynomials, no branches.
  *
  * exp:      x = q ln 2 + r, |r| <= ln 2 / 2; e^r = 1 + r (1 + r P(r)); scaled by 2^q in two steps, so that overflow
  *           and denormal results come out right (Cody and Waite, 1980).
@@ -9,7 +9,7 @@
  *           and a small quotient: T + (n - T d)/d, T = (1 - w)^2. For q = 0, T = 0 and d = 2: t, to the last digit.
  * sigmoid:  |x|/2 likewise; sigmoid(-|x|) = w (1 - v), v = (w + (2 - w) t)/d, and 1 minus that for x >= 0: one
  *           operation after the quotient, and the only one that sees how small w is.
- * root:     y near 1/sqrt(x) from half its exponent (as in Lomont, 2003), to 2.1e-5 by a minimax polynomial of x y^2, in
+ * root:     y near 1/sqrt(x) from half its exponent (Lomont, 2003), to 2.1e-5 by a minimax polynomial of x y^2, in
  *           double precision to 1e-9 by Newton's iteration; s = x y and y then correct each other (Goldschmidt, 1964).
  *
  * Largest errors in ulp, over every float32 (python -m benchmarks.accuracy) and, in double precision, large samples:
@@ -159,8 +159,8 @@ INLINE vec v_log(vec x)
     return log_of(q, (vec)((mask)x - q) - (real)1, x);
 }
 
-/* The square root of x >= 0, which is no denormal number, for where the processor's divider has something else to do: in
- * 16 lanes a root takes it 12 cycles, a quotient 10. These operations run beside it. */
+/* The square root of x >= 0, which is no denormal number, for where the divider, which takes 10 to 20 cycles for 16
+ * roots or quotients, has something else to do: these operations run beside it. */
 INLINE vec v_root(vec x)
 {
     const bits start = REAL_BITS == 32 ? 0x5f330000 : (bits)0x5fe6600000000000;

@@ -20,9 +20,9 @@
 #define LANE_BITS(m) _mm512_movepi64_mask((__m512i)(m))
 #endif
 #define SCALE(x, power) ((vec)INTRINSIC(scalef)(x, power))
-/* x, or x ^ x where it is denormal: two operations for three. */
-#define DENORMAL 32
-#define NORMAL(x) INTRINSIC(mask_xor)(x, INTRINSIC_MASK(fpclass)(x, DENORMAL), x, x)
+/* x, or x ^ x where it is denormal or -0, which others make 0 too: two operations for three. */
+#define DENORMAL_OR_MINUS_0 (32 | 4)
+#define NORMAL(x) INTRINSIC(mask_xor)(x, INTRINSIC_MASK(fpclass)(x, DENORMAL_OR_MINUS_0), x, x)
 #define FMA(a, b, c) ((vec)INTRINSIC(fmadd)(a, b, c))
 /* What needs half a vector at most is left to AVX2, with the same bits: steps of such nets are bound by latency, and
  * 64-byte vectors slow down the clock, divisions and shuffles. 2-2-1 and 5-3-5-4 take 0.8 of the time so. */

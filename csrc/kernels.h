@@ -17,7 +17,6 @@
 #define BLOCK_BYTES 64        /* strides are multiples, matrices are aligned to it */
 #define PANEL_BYTES 512       /* the widest panel of columns that a kernel packs at a time */
 #define NARROW 16             /* nets whose layers are all this thin or thinner train feature-major */
-#define STRETCH_BYTES 1024    /* ... so many bytes of the lanes at a time through all passes */
 #define CHUNK 64              /* samples of an update whose sum is added to the target at a time, ... */
 #define LONG_CHUNK 256        /* ... or so many, where rows lie far apart and samples are twice CHUNK or more */
 #define UPDATE_BYTES 192      /* so many bytes of each of CHUNK samples come together in L1, beside some deltas, */
@@ -186,6 +185,9 @@ void fusedelta_probe(void);
 /* Whether the code before left something in the vector registers beyond their first 16 bytes, which it clears: on
  * Intel's processors all code without AVX is slow from there on, Python's first of all. For tests; 0 if not known. */
 int fusedelta_uppers_left(void);
+
+/* Whether it would be known, tried. */
+int fusedelta_sees_uppers(void);
 
 /* Name and version of the compiler. */
 const char *fusedelta_compiler(void);

@@ -109,7 +109,9 @@ INLINE struct point point(const int kind, const struct loss *loss, vec y, vec t)
 APART void through_output(const struct loss *loss, ptrdiff_t m)
 {
     if (is_late(loss->act.kind)) {
-        derive_all(loss->act, loss->S, loss->D, m * loss->ld);
+        const ptrdiff_t runs = loss->by_lane ? m : 1, count = loss->by_lane ? whole(loss->n) : m * loss->ld;
+        for (ptrdiff_t at = 0; at < runs * loss->ld; at += loss->ld)
+            derive_all(loss->act, (const real *)loss->S + at, (real *)loss->D + at, count);
         return;
     }
     if (loss->act.kind != SOFTMAX) {
@@ -224,20 +226,18 @@ APART void evaluate_together(void (*evaluate)(const struct loss *, ptrdiff_t, st
     }
 }
 
-/* Feature-major, more than a span of samples: span after span. D goes through a late activation of all together. */
-APART void evaluate_spans(void (*evaluate)(const struct loss *, ptrdiff_t, struct score *), int of_logits,
-                          const struct loss *loss, ptrdiff_t m, struct score *score)
+/* Feature-major, many samples: stretch after stretch, as a step has them. */
+APART void evaluate_stretches(void (*evaluate)(const struct loss *, ptrdiff_t, struct score *),
+                              const struct loss *loss, ptrdiff_t m, struct score *score)
 {
-    const int late = !of_logits && is_late(loss->act.kind);
     struct loss part = *loss;
-    if (late) part.act.kind = LINEAR;
-    for (ptrdiff_t j = 0; j < loss->n; j += SPAN) {
-        part.n = loss->n - j < SPAN ? loss->n - j : SPAN;
-        part.Y = (const real *)loss->Y + j, part.T = (const real *)loss->T + j, part.D = (real *)loss->D + j;
+    for (ptrdiff_t j = 0; j < loss->n; j += part.n) {
+        part.n = stretch_at(j, loss->n);
+        part.Y = (const real *)loss->Y + j, part.S = (const real *)loss->S + j;
+        part.T = (const real *)loss->T + j, part.D = (real *)loss->D + j;
         part.weights = loss->weights ? (const real *)loss->weights + j : NULL;
         evaluate(&part, m, score);
     }
-    if (late) through_output(loss, m);
 }
 
 /* The loops are apart: what is rare must not cost the others registers, nor the entry, which saves none. */
@@ -260,8 +260,8 @@ APART void evaluate_spans(void (*evaluate)(const struct loss *, ptrdiff_t, struc
             evaluate_together(entry, loss, m, score);                                                                  \
             return;                                                                                                    \
         }                                                                                                              \
-        if (loss->by_lane && loss->n > SPAN) {                                                                         \
-            evaluate_spans(entry, takes_logits(kind), loss, m, score);                                                 \
+        if (loss->by_lane && stretch_at(0, loss->n) < loss->n) {                                                       \
+            evaluate_stretches(entry, loss, m, score);                                                                 \
             return;                                                                                                    \
         }                                                                                                              \
         if (loss->weights)                                                                                             \

@@ -8,13 +8,15 @@
 
 #include "product.h"
 
-/* So many outputs from j on, of `wide` vectors of samples from `at` on, activated while they are in registers. */
-INLINE void narrow_forward_outputs(const int wide, const int count, const struct row *row, ptrdiff_t j, ptrdiff_t at)
+/* Batches of at most one 64-byte block, `wide` vectors of it: no tiles to choose, which is what a step of so small a
+ * net would spend its time on. Outputs go by twos where that fits SIDE: half the loops and constants, 0.93 of the time
+ * of a step of 2-2-1. In double precision, whose series are longer, registers run out: 1.06. */
+INLINE void narrow_forward_outputs(const int wide, const int count, const struct row *row, ptrdiff_t j)
 {
     const ptrdiff_t k = row->k, ld = row->ld, ldx = row->ldx; /* a store might change those of `row` */
-    const real *w = (const real *)row->W + j, *b = w + k * ld, *x = (const real *)row->X + at;
-    real *y = (real *)row->Y + j * ldx + at;
-    vec z[8];
+    const real *w = (const real *)row->W + j, *b = w + k * ld, *x = row->X;
+    real *y = (real *)row->Y + j * ldx;
+    vec z[2 * WIDE];
     UNROLL for (int i = 0; i < count * wide; i++) z[i] = splat(b[i / wide]);
     for (ptrdiff_t p = 0; p < k; p++, w += ld, x += ldx)
         UNROLL for (int i = 0; i < count * wide; i++)
@@ -23,15 +25,12 @@ INLINE void narrow_forward_outputs(const int wide, const int count, const struct
     UNROLL for (int i = 0; i < count * wide; i++) store(y + i / wide * ldx + i % wide * LANES, z[i]);
 }
 
-/* Batches of at most one 64-byte block, `wide` vectors of it: no tiles to choose, which is what a step of so small a
- * net would spend its time on. Outputs go by twos where that fits SIDE: half the loops and constants, 0.93 of the time
- * of a step of 2-2-1. In double precision, whose series are longer, registers run out: 1.06. */
 INLINE void narrow_forward_block(const int wide, const struct row *row)
 {
     const ptrdiff_t n = row->n;
     ptrdiff_t j = 0;
-    for (; REAL_BITS == 32 && 2 * wide <= SIDE && j < n - 1; j += 2) narrow_forward_outputs(wide, 2, row, j, 0);
-    for (; j < n; j++) narrow_forward_outputs(wide, 1, row, j, 0);
+    for (; REAL_BITS == 32 && 2 * wide <= SIDE && j < n - 1; j += 2) narrow_forward_outputs(wide, 2, row, j);
+    for (; j < n; j++) narrow_forward_outputs(wide, 1, row, j);
     if (is_late(row->act.kind)) activate_runs(row, 0, n, row->ldx, wide * LANES);
 }
 

@@ -26,8 +26,8 @@ typedef real loose_vec __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(
 #define LANES (VECTOR_BYTES * 8 / REAL_BITS)
 #define BLOCK (BLOCK_BYTES * 8 / REAL_BITS) /* elements of a 64-byte block ... */
 #define WIDE (BLOCK_BYTES / VECTOR_BYTES)   /* ... and the vectors it takes */
-#define STRETCH (STRETCH_BYTES * 8 / REAL_BITS)
-#define SPAN 16384 /* samples in the lanes whose sums are added up at a time: more would lose digits of float32 */
+#define STRETCH 256 /* samples in the lanes that go through all passes before others, and ... */
+#define SPAN 16384  /* ... whose sums are added up at a time: more would lose digits of float32 */
 
 #define NAME_OF_KERNELS(isa, bits) kernels_##isa##_f##bits
 #define KERNELS_OF(isa, bits) NAME_OF_KERNELS(isa, bits) /* the kernels of an instruction set */
@@ -51,6 +51,12 @@ extern const struct kernels KERNELS_OF(HALF_ISA, REAL_BITS);
 
 /* n in whole blocks; a stride may be a block more (rows.py). */
 INLINE ptrdiff_t whole(ptrdiff_t n) { return (n + BLOCK - 1) / BLOCK * BLOCK; }
+
+/* How many of m samples the stretch that begins at `at` has: little is left for none, but in the next span. */
+INLINE ptrdiff_t stretch_at(ptrdiff_t at, ptrdiff_t m)
+{
+    return m - at < STRETCH + STRETCH / 2 && at / SPAN == (m - 1) / SPAN ? m - at : STRETCH;
+}
 
 INLINE vec load(const real *p) { return *(const vec *)p; }
 INLINE vec load_loose(const real *p) { return *(const loose_vec *)p; }

@@ -22,17 +22,17 @@ INLINE void narrow_step_by(const int wide, const struct net *net, ptrdiff_t m, r
     }
 }
 
-/* More of them: all passes over a stretch of samples, whose matrices stay in the nearest cache, before the next one's
- * take their place; only the inputs and the targets lie one after the other. 2-16-8-1 with 400 samples takes 0.98 of the
- * time so, with 16,000 0.71 and 100,000 0.49, in double precision 1.00, 0.60 and 0.41. */
+/* More of them: all passes over a stretch of samples, whose matrices stay in a near cache, before the next one's take
+ * their place; only the inputs and the targets lie one after the other. 2-16-8-1 with 400 samples takes 0.98 of the
+ * time so, with 16,000 0.71 and 100,000 0.49, in double precision 1.00, 0.60 and 0.41
+ * (python -m benchmarks.scaling --thin). */
 APART void narrow_stretches(const struct net *net, ptrdiff_t m, real alpha, real beta, struct score *score)
 {
     const ptrdiff_t last = net->n_rows - 1;
     struct loss loss = net->loss;
     struct row first = net->rows[0];
     for (ptrdiff_t at = 0, count; at < m; at += count) {
-        const int to_the_end = m - at < STRETCH + STRETCH / 2 && at / SPAN == (m - 1) / SPAN; /* no little rest */
-        count = to_the_end ? m - at : STRETCH;
+        count = stretch_at(at, m);
         const int part = (at % SPAN ? 0 : FIRST) | (at + count == m || (at + count) % SPAN == 0 ? LAST : 0);
         first.X = (const real *)net->rows[0].X + at;
         for (ptrdiff_t i = 0; i <= last; i++) narrow_forward_blocks(i ? &net->rows[i] : &first, count);

@@ -53,7 +53,8 @@ ULPS = {
     "hard_sigmoid": 1.0,
     "hard_tanh": 0.0,
 }
-UNFUSED_ULPS = {"root": 1.25, "exp": 1.3, "exponential": 1.3}  # where products are rounded before a sum
+# Where products are rounded before a sum
+UNFUSED_ULPS = {"root": 1.25, "exp": 1.3, "exponential": 1.3}
 EXACT = {"exp": np.exp, "log1p": np.log1p, "root": np.sqrt, **ACTIVATIONS}
 POSITIVE = "log1p", "root"  # which are for no others
 

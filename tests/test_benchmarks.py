@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -236,6 +237,15 @@ def test_accuracy_command(monkeypatch, capsys):
 
 
 # ---- scaling -------------------------------------------------------------------------------------
+
+
+def test_scaling_of_thin_networks(monkeypatch, capsys):
+    monkeypatch.setattr(scaling.machine, "pin", lambda cores: None)
+    monkeypatch.setattr(scaling, "THIN_SAMPLES", 1000)
+    assert scaling.main(["--thin", "--most-rows", "400"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.count("2-16-8-1") == 2
+    assert len(re.findall(r"^ *(32|400) +[0-9]", shown, re.MULTILINE)) == 4
 
 
 def test_scaling_command(monkeypatch, capsys):

@@ -130,7 +130,15 @@ def nearest_cache(large):
 
 @pytest.mark.parametrize(
     "shape",
-    [(70, 410, 70), (130, 450, 140), (33, 2010, 140), (60, 90, 1100), (5, 1100, 530)],
+    [
+        (70, 410, 70),
+        (130, 450, 140),
+        (33, 2010, 140),
+        (60, 90, 1100),
+        (5, 1100, 530),
+        (50, 1100, 250),
+        (5, 1100, 125),
+    ],
     ids=str,
 )
 @pytest.mark.parametrize("kernel", ["dense_forward", "dense_backward", "dense_update"])

@@ -1,6 +1,7 @@
 """Each kernel, on each instruction set, in both dtypes, against NumPy in extended precision."""
 
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -61,6 +62,17 @@ def test_every_kernel_has_a_test():
     assert tested == set(_cpu.kernel_names())
     tests = {*globals(), *vars(test_loss_kernels)}
     assert all(name in tests for name in OTHER_KERNELS.values())
+
+
+@pytest.mark.any_isa
+def test_registers_left_in_use_are_seen():
+    """Behind each kernel of these tests: see check_registers in _cpu.pyx."""
+    flags = Path("/proc/cpuinfo")
+    if not flags.exists() or " xgetbv1 " not in flags.read_text().replace("\n", " "):
+        pytest.skip("a processor or a system that does not tell which registers are in use")
+    if "avx2" not in _cpu.available_isas():
+        pytest.skip("registers of 16 bytes have no upper halves")
+    assert _cpu.sees_registers()
 
 
 # ---- oracles -------------------------------------------------------------------------------------

@@ -163,6 +163,7 @@ cdef extern from "net.h" nogil:
 cdef extern from "kernels.h" nogil:
     const int BLOCK_BYTES
     const int NARROW
+    const int FAR_BYTES
     const int FUSEDELTA_MAX_ISAS
     const int EXP
     const int LOG1P
@@ -245,6 +246,7 @@ cdef extern from "kernels.h" nogil:
     int fusedelta_large_l1
     void fusedelta_probe() noexcept
     bint fusedelta_uppers_left() noexcept
+    bint fusedelta_sees_uppers() noexcept
 
 
 cdef extern from "team.h" nogil:

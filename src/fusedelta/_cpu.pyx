@@ -6,7 +6,7 @@ from libc.stddef cimport ptrdiff_t
 
 from fusedelta._c cimport (
     FUSEDELTA_MAX_ISAS, fusedelta_compiler, fusedelta_isas, fusedelta_kernel_names, fusedelta_kernels,
-    fusedelta_large_l1, fusedelta_probe, fusedelta_uppers_left, kernels_t,
+    fusedelta_large_l1, fusedelta_probe, fusedelta_sees_uppers, fusedelta_uppers_left, kernels_t,
 )
 
 cdef const kernels_t *current_single
@@ -67,6 +67,11 @@ def use_isa(isa):
 def current_isa():
     """Name of the instruction set whose kernels new networks take."""
     return _current
+
+
+def sees_registers():
+    """For tests: whether `check_registers` sees what it looks for, on this processor."""
+    return bool(fusedelta_sees_uppers())
 
 
 cdef int check_registers() except -1 nogil:

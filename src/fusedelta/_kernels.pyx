@@ -204,8 +204,9 @@ cdef class Matrices:
         self.share.m, self.share.scratch = m, np.PyArray_DATA(self.panel)
         self.list = np.zeros(k + 4, np.int32)
         self.row.list = <int32_t *> np.PyArray_DATA(self.list)
-        self.kept = zeros((k + 1, n * BLOCK_BYTES + NARROW * dtype.itemsize), np.uint8)
-        self.row.kept = np.PyArray_DATA(self.kept)
+        if narrow:
+            self.kept = zeros((k + 1, n * BLOCK_BYTES + NARROW * dtype.itemsize), np.uint8)
+            self.row.kept = np.PyArray_DATA(self.kept)
         self.row.act.kind, self.row.act_below.kind = KINDS[act], KINDS[act_below]
         self.row.act.slope = self.row.act_below.slope = slope
         self.loss.n, self.loss.ld = (m, lanes) if narrow else (n, ld)

@@ -57,8 +57,8 @@ class States(Spelled):
         ``"parameters"``; ``"optimizer"``, what it keeps from step to step; ``"gradient"``, none for
         plain SGD and momentum; of a batch ``"inputs"`` (brought together where shuffled),
         ``"targets"``, ``"activations"`` and ``"deltas"`` (two layers', or all where threads share
-        a step); ``"scratch"`` of the threads; ``"way_back"``, the copies that a diverging fit
-        returns to.
+        a step); ``"scratch"`` of the threads, or of a thin network's sums; ``"way_back"``, the
+        copies that a diverging fit returns to.
         """
         parts = {"parameters": self.params.nbytes, **self._engine.memory}
         return {**parts, "way_back": self._guard.nbytes}
