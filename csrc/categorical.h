@@ -42,7 +42,8 @@ INLINE void categorical_rows(const int divergence, const int weighted, const str
         const struct softmax s = softmax_exponentials(z, d, n);
         const real factor = total / (1 + s.rest);
         for (ptrdiff_t j = 0; j < ld; j += LANES) {
-            vec delta = v_and(lanes_below(j, n), v_fma(load(d + j), splat(factor), -target_of(loss, t, label, j)));
+            const vec target = target_of(loss, t, label, j);
+            vec delta = v_delta(v_and(lanes_below(j, n), v_fma(load(d + j), splat(factor), -target)));
             if (weighted) delta *= share;
             store(d + j, delta);
         }
@@ -83,7 +84,7 @@ INLINE ptrdiff_t categorical_columns(const int divergence, const int weighted, c
         const vec factor = total / ((real)1 + s.rest);
         const vec share = weighted ? load_loose((const real *)loss->weights + i) : splat(1);
         for (ptrdiff_t j = 0; j < n; j++) {
-            e[j] = v_fma(e[j], factor, -t[j]);
+            e[j] = v_delta(v_fma(e[j], factor, -t[j]));
             if (weighted) e[j] *= share;
         }
         rows_of(e, n, ld, (real *)loss->D + i * ld);
@@ -139,7 +140,7 @@ static void categorical_focal(const struct loss *loss, ptrdiff_t m, struct score
         const real mean = block_sum(sum);
         for (ptrdiff_t j = 0; j < ld; j += LANES) {
             const vec p = v_exp(load(z + j) - s.max) / total;
-            store(d + j, share * b * v_and(lanes_below(j, n), load(d + j) - p * mean));
+            store(d + j, share * b * v_delta(v_and(lanes_below(j, n), load(d + j) - p * mean)));
         }
         score->sum += (double)(share * b) * block_sum(value);
         score->correct += s.argmax == first_equal(t, n, row_max(t, n));

@@ -155,6 +155,7 @@ INLINE void pointwise_rows(const int kind, const int weights, const struct loss 
                     const vec y = load(Y + at);
                     const struct point p = point(kind, loss, y, load(T + at));
                     vec value = v_and(valid, p.value), g = v_and(valid, p.slope);
+                    if (takes_logits(kind)) g = v_delta(g);
                     if (weights != NONE) {
                         const vec share = weights == BY_ROW ? splat(weight[i]) : load(weight + j + w * LANES);
                         value *= share, g *= share;

@@ -117,6 +117,14 @@ INLINE vec v_normal(vec x)
 #endif
 }
 
+/* A delta, or zero where it is next to nothing, as of a class that is ruled out: its products would be denormal
+ * numbers, and three of 384 took Intel's processors as long as all the rest of a step of 6-10-4. NaN stays. */
+INLINE vec v_delta(vec x)
+{
+    const vec least = splat((real)(REAL_BITS == 32 ? 1e-35 : 1e-304));
+    return v_and(~(v_abs(x) < least), x);
+}
+
 /* Which of the lanes j, j + 1, ... lie below n. */
 INLINE mask lanes_below(ptrdiff_t j, ptrdiff_t n)
 {

@@ -371,3 +371,20 @@ def test_soft_targets_weigh_the_classes(isa, dtype):
     total, _ = matrices.evaluate("categorical_crossentropy")
     np.testing.assert_allclose(total, float(-(t * np.log(p)).sum()), rtol=8 * np.finfo(dtype).eps)
     assert_within(matrices.D[0, :3], p * t.sum() - t, 1, 4)
+
+
+@pytest.mark.parametrize("kernel", ["categorical_crossentropy", "binary_crossentropy"])
+@pytest.mark.parametrize("m", [3, 40])
+def test_deltas_are_no_denormal_numbers(isa, dtype, kernel, m):
+    """Classes that are ruled out have none: products with them would take very long."""
+    matrices = Matrices(isa, dtype, m, 1, 3, act="linear")
+    gap = np.log(np.finfo(dtype).tiny) - 3  # its exponential is denormal
+    matrices.Y[:, :3] = 0, gap, gap / 2
+    matrices.T[:, 0] = 1
+    value, _ = matrices.evaluate(kernel)
+    assert np.isfinite(value)
+    assert not matrices.D[:, 1].any()
+    assert np.all(matrices.D[:, 2] > np.finfo(dtype).tiny)
+    matrices.Y[0, 1] = np.nan
+    matrices.evaluate(kernel)
+    assert np.isnan(matrices.D[0, 1])
