@@ -16,7 +16,7 @@ INLINE int is_near(const struct row *row)
 }
 
 /* Whether W comes together on the way forward. Where it is near it does if it is large, or its many rows 1 KB apart, so
- * that they share a quarter of the sets of L2 (from 2 KB on, strides have an odd number of blocks). On a Sapphire
+ * that they share a quarter of the sets of L2 (from 2 KB on, strides have an odd number of blocks). On an Emerald
  * Rapids 512 x 2048 x 2048 takes 0.77 of the time so, 64 x 2048 x 2048 0.67, 512 x 2048 x 256 0.72. */
 INLINE int is_brought(const struct row *row)
 {
