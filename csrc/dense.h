@@ -38,7 +38,7 @@ static ptrdiff_t dense_scratch(const struct row *row, ptrdiff_t m)
     const ptrdiff_t ld = row->ld, size = sizeof(real), longest = largest(row->k, ld);
     const ptrdiff_t packed = least(m * ld * size, largest(UPDATE_PACKED, m * PANEL_BYTES));
     const ptrdiff_t panels = largest(ld * PANEL_BYTES, packed + UPDATE_BLOCK);
-    const int near = is_near(row) && !is_brought(row);
+    const int near = is_near(row) && !is_brought(row); /* then only updates bring anything together */
     if (!is_far(near ? ld : longest)) return panels;
     const ptrdiff_t samples = near ? 0 : m * least(longest * size, PIECE_BYTES);
     const ptrdiff_t features = row->k * least(m, LONG_CHUNK) * size;

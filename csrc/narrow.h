@@ -167,7 +167,8 @@ INLINE real (*narrow_sums_of(const struct row *row))[NARROW]
     return (real(*)[NARROW])((real *)row->kept + (row->k + 1) * row->n * BLOCK);
 }
 
-/* Those over m samples, a stretch of all: added to `sums` at the last one of a span, stored there in the first span. */
+/* Those over m samples, a stretch of all: added to `sums` at the last one of a span, stored there in the first span.
+ * Nothing is kept, which may be NULL, where a stretch is both FIRST and LAST. */
 APART void narrow_sum(const struct row *row, ptrdiff_t m, int part, int first_span, real *kept, real (*sums)[NARROW])
 {
     const real *X = row->X, *D = row->D;
@@ -177,8 +178,8 @@ APART void narrow_sum(const struct row *row, ptrdiff_t m, int part, int first_sp
         while (SIDES[a] > row->k + 1 - i) a++;
         for (ptrdiff_t j = 0, b = 0; j < row->n; j += SIDES[b]) {
             while (SIDES[b] > row->n - j || !DOT_TILES[a][b]) b++;
-            DOT_TILES[a][b](X + i * ld, D + j * ld, ld, lanes, part, kept + i * across + j * BLOCK, across,
-                            (real(*)[NARROW])(some[0] + j));
+            DOT_TILES[a][b](X + i * ld, D + j * ld, ld, lanes, part,
+                            kept ? kept + i * across + j * BLOCK : NULL, across, (real(*)[NARROW])(some[0] + j));
         }
         for (int r = 0; part & LAST && r < SIDES[a]; r++)
             for (ptrdiff_t j = 0; j < row->ld; j += LANES) {

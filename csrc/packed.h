@@ -9,7 +9,8 @@
  * go on in C from piece to piece.
  * 512 x 4096 x 4096 takes 0.93 to 0.95 of the time of panels and 6 x 4 tiles forward and backward, 0.81 in updates;
  * 256 x 1024 x 1024 the same and 0.92, on AVX2 0.92 and 0.87; but 64 x 1024 x 1024 1.05. That was with 32 KB of L1 and
- * rows a power of two apart: where L1 is large, dense.h comes here for wider layers only, and for updates.
+ * rows a power of two apart: where L1 is large, dense.h comes here for updates, and forward
+ * where W is large or its rows crowd a few sets of L2.
  */
 #ifndef FUSEDELTA_PACKED_H
 #define FUSEDELTA_PACKED_H
