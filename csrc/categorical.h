@@ -15,7 +15,7 @@ INLINE vec target_of(const struct loss *loss, const real *t, ptrdiff_t label, pt
 }
 
 /* sum over j of t(j) (max - z(j) + log1p(rest)) and, for the divergence, of t(j) log t(j); D = p sum(t) - t. */
-INLINE void categorical_rows(const int divergence, const int weighted, const struct loss *loss, ptrdiff_t first,
+INLINE void categorical_rows(const int divergence, const struct loss *loss, ptrdiff_t first,
                              ptrdiff_t m, struct score *score)
 {
     const real *Z = loss->Y, *T = loss->T;
@@ -25,7 +25,7 @@ INLINE void categorical_rows(const int divergence, const int weighted, const str
         const real *z = Z + i * ld;
         const real *t = loss->labels ? NULL : T + i * ld;
         real *d = D + i * ld;
-        const real share = weighted ? ((const real *)loss->weights)[i] : 1;
+        const real share = loss->weights ? ((const real *)loss->weights)[i] : 1;
         const ptrdiff_t label = loss->labels ? loss->labels[i] : first_equal(t, n, row_max(t, n));
         vec weight[WIDE], gap[WIDE];
         UNROLL for (int w = 0; w < WIDE; w++) weight[w] = gap[w] = splat(0);
@@ -43,18 +43,15 @@ INLINE void categorical_rows(const int divergence, const int weighted, const str
         const real factor = total / (1 + s.rest);
         for (ptrdiff_t j = 0; j < ld; j += LANES) {
             const vec target = target_of(loss, t, label, j);
-            vec delta = v_delta(v_and(lanes_below(j, n), v_fma(load(d + j), splat(factor), -target)));
-            if (weighted) delta *= share;
-            store(d + j, delta);
+            store(d + j, share * v_delta(v_and(lanes_below(j, n), v_fma(load(d + j), splat(factor), -target))));
         }
-        const double value = (double)distance + (double)total * v_log1p(splat(s.rest))[0];
-        score->sum += weighted ? share * value : value;
+        score->sum += share * ((double)distance + (double)total * v_log1p(splat(s.rest))[0]);
         score->correct += s.argmax == label;
     }
 }
 
 /* The same for as many rows as make whole vectors; returns their number. */
-INLINE ptrdiff_t categorical_columns(const int divergence, const int weighted, const struct loss *loss, ptrdiff_t m,
+INLINE ptrdiff_t categorical_columns(const int divergence, const struct loss *loss, ptrdiff_t m,
                                      struct score *score)
 {
     const ptrdiff_t n = loss->n, ld = loss->ld;
@@ -82,16 +79,12 @@ INLINE ptrdiff_t categorical_columns(const int divergence, const int weighted, c
         }
         const vec total = fold_columns(weight), distance = fold_columns(gap), log = v_log1p(s.rest);
         const vec factor = total / ((real)1 + s.rest);
-        const vec share = weighted ? load_loose((const real *)loss->weights + i) : splat(1);
-        for (ptrdiff_t j = 0; j < n; j++) {
-            e[j] = v_delta(v_fma(e[j], factor, -t[j]));
-            if (weighted) e[j] *= share;
-        }
+        const vec share = loss->weights ? load_loose((const real *)loss->weights + i) : splat(1);
+        for (ptrdiff_t j = 0; j < n; j++) e[j] = share * v_delta(v_fma(e[j], factor, -t[j]));
         rows_of(e, n, ld, (real *)loss->D + i * ld);
         const mask right = s.argmax == label;
         UNROLL for (int l = 0; l < LANES; l++) {
-            const double value = (double)distance[l] + (double)total[l] * log[l];
-            score->sum += weighted ? share[l] * value : value;
+            score->sum += share[l] * ((double)distance[l] + (double)total[l] * log[l]);
             score->correct -= right[l];
         }
     }
@@ -101,10 +94,7 @@ INLINE ptrdiff_t categorical_columns(const int divergence, const int weighted, c
 #define CATEGORICAL(entry, divergence)                                                                                 \
     static void entry(const struct loss *loss, ptrdiff_t m, struct score *score)                                       \
     {                                                                                                                  \
-        if (loss->weights)                                                                                             \
-            categorical_rows(divergence, 1, loss, categorical_columns(divergence, 1, loss, m, score), m, score);       \
-        else                                                                                                           \
-            categorical_rows(divergence, 0, loss, categorical_columns(divergence, 0, loss, m, score), m, score);       \
+        categorical_rows(divergence, loss, categorical_columns(divergence, loss, m, score), m, score);                 \
     }
 CATEGORICAL(categorical_crossentropy, 0)
 CATEGORICAL(kl_divergence, 1)
