@@ -60,6 +60,9 @@ OPTIONAL = [
     # Before it gives out registers, GCC for ARM moves loads ahead, for which it then spills sums
     # of the largest tiles; for x86 it does not. clang has no such flag, and no such need.
     ["-fno-schedule-insns"],
+    # GCC makes a copy of a loop for each outcome of what does not change in it, a twentieth of all
+    # code. Where that is worth it, the sources do it themselves.
+    ["-fno-unswitch-loops"],
 ]
 # MSVC has neither vector extensions nor target regions: on Windows its clang-cl does the work.
 WINDOWS_FLAGS = ["/std:c11", *(f"/clang:{flag}" for flag in OPTIMISE)]

@@ -7,7 +7,8 @@
  * tanh:     |x| = r - q ln 2 / 2, |r| <= ln 2 / 4, t = tanh r = r + r^3 P(r^2), w = 2^q: tanh |x| = n/d with
  *           n = (1 - w) + (1 + w) t and d = (1 + w) + (1 - w) t. As n and d are rounded, it is taken as a near value
  *           and a small quotient: T + (n - T d)/d, T = (1 - w)^2. For q = 0, T = 0 and d = 2: t, to the last digit.
- * sigmoid:  |x|/2 likewise; sigmoid(-|x|) = w (1 - v), v = (w + (2 - w) t)/d, and 1 minus that for x >= 0: one
+ * sigmoid:  |x|/2 likewise, but without the cut at the largest |x|, which would wait for it: w and the quotient are zero
+ *           beyond; sigmoid(-|x|) = w (1 - v), v = (w + (2 - w) t)/d, and 1 minus that for x >= 0: one
  *           operation after the quotient, and the only one that sees how small w is.
  * root:     y near 1/sqrt(x) from half its exponent (Lomont, 2003), to 2.1e-5 by a minimax polynomial of x y^2, in
  *           double precision to 1e-9 by Newton's iteration; s = x y and y then correct each other (Goldschmidt, 1964).
@@ -234,15 +235,17 @@ INLINE void v_sigmoids(const int count, const vec *x, vec *y)
 {
     enum { LIFT = MANTISSA_BITS + 1 }; /* 2^(q + LIFT) is a normal number, 2^q perhaps not */
     vec a[SIDE], shifted[SIDE], t[SIDE], w[SIDE], minus[SIDE], n[SIDE], d[SIDE];
-    EVERY(s) a[s] = v_min(splat(SIGMOID_LOWEST), v_abs(x[s]));
+    mask near[SIDE];
+    EVERY(s) a[s] = v_abs(x[s]);
+    EVERY(s) near[s] = ~(a[s] > (real)SIGMOID_LOWEST); /* NaN, too */
     reduced_tanhs(count, (real)0.5, FAR_LN2, ROUNDER + EXPONENT_BIAS + LIFT, a, shifted, t);
-    EVERY(s) w[s] = (vec)((mask)shifted[s] << MANTISSA_BITS) * ((real)1 / ((bits)1 << LIFT));
+    EVERY(s) w[s] = v_and(near[s], (vec)((mask)shifted[s] << MANTISSA_BITS)) * ((real)1 / ((bits)1 << LIFT));
     EVERY(s) minus[s] = (real)1 - w[s];
     EVERY(s) n[s] = v_fma((real)2 - w[s], t[s], w[s]);
     EVERY(s) d[s] = v_fma(minus[s], t[s], (real)1 + w[s]);
     EVERY(s) {
         const vec nearest = v_select((mask)x[s] < 0, w[s], minus[s]); /* by its sign, also of -0 */
-        y[s] = v_fma(v_signed(w[s], x[s]), n[s] / d[s], nearest);
+        y[s] = v_fma(v_signed(w[s], x[s]), v_and(near[s], n[s] / d[s]), nearest);
     }
 }
 #undef EVERY

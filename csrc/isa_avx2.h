@@ -17,3 +17,6 @@
 #endif
 #define FMA(a, b, c) ((vec)INTRINSIC(fmadd)(a, b, c))
 #define LANE_BITS(m) INTRINSIC(movemask)((vec)(m))
+/* As an operation of floating point, which GCC makes one of integers else: a cycle more from and to the others, 0.99 of
+ * the time of a step of 2-2-1. */
+#define AND(a, b) INTRINSIC(and)(a, b)

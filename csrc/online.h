@@ -112,23 +112,8 @@ static void online_activate(const struct row *row)
         activate_all(row->act, row->Y, row->Y, row->S, columns(row));
 }
 
-/* Y = act(b + X W) of a thin layer, with the sums still in a register: a step of 5-3-5-4 takes 0.93 of the time so. */
-static void online_thin(const struct row *row)
-{
-    const real *x = row->X, *w = row->W;
-    const ptrdiff_t k = row->k, ld = row->ld;
-    vec z = load(w + k * ld);
-    for (ptrdiff_t p = 0; p < k; p++, w += ld) z = v_fma(splat(x[p]), load(w), z);
-    activate_side(1, row->act.kind, (real)row->act.slope, &z);
-    store(row->Y, z);
-}
-
 static void online_forward(const struct row *row)
 {
-    if (is_thin(row) && !is_late(row->act.kind) && row->act.kind != SOFTMAX) {
-        online_thin(row);
-        return;
-    }
     online_list(row);
     online_product(row);
     online_activate(row);
@@ -200,12 +185,6 @@ static void online_update(const struct row *row, double alpha, double beta)
     const real *x = row->X, *D = row->D;
     const ptrdiff_t n = columns(row), ld = row->ld;
     real *target = row->target;
-    if (is_thin(row) && beta == 1) {
-        const vec scale = splat((real)alpha), d = load(D);
-        for (ptrdiff_t p = row->k; p > 0; p--, x++, target += ld) store(target, v_fma(scale * *x, d, load(target)));
-        store(target, v_fma(scale, d, load(target)));
-        return;
-    }
     const struct walk walk = beta == 1 ? walk_of(row) : (struct walk){NULL, row->k};
     online_update_row(target + row->k * ld, (real)alpha, D, (real)beta, n);
     if (beta != 1 || n * (ptrdiff_t)sizeof(real) > PANEL_BYTES) { /* long rows come whole, for the prefetcher's sake */

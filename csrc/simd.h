@@ -68,7 +68,11 @@ INLINE vec splat(real x) { return x - (vec){0}; }
 INLINE mask splat_bits(bits x) { return x - (mask){0}; }
 
 INLINE vec v_fma(vec a, vec b, vec c) { return FMA(a, b, c); }
+#ifdef AND
+INLINE vec v_and(mask m, vec x) { return (vec)AND((vec)m, x); }
+#else
 INLINE vec v_and(mask m, vec x) { return (vec)(m & (mask)x); }
+#endif
 INLINE vec v_select(mask m, vec a, vec b) { return (vec)((m & (mask)a) | (~m & (mask)b)); }
 
 /* a > b ? a : b, and a < b ? a : b: a NaN in b comes through, which is why constants go first.
@@ -95,7 +99,7 @@ INLINE vec v_sqrt(vec x)
 }
 
 INLINE mask sign_bits(void) { return splat_bits((bits)((uint64_t)1 << (REAL_BITS - 1))); }
-INLINE vec v_abs(vec x) { return (vec)((mask)x & ~sign_bits()); }
+INLINE vec v_abs(vec x) { return v_and(~sign_bits(), x); }
 /* A size, which has no sign, with that of x. */
 INLINE vec v_signed(vec size, vec x) { return (vec)((mask)size | ((mask)x & sign_bits())); }
 

@@ -1,4 +1,4 @@
-"""Whole steps of thin networks by stretches of samples: nothing of a batch but its last digits."""
+"""Whole steps of thin networks: by stretches of samples, and with values that stay in registers."""
 
 from itertools import pairwise, product
 
@@ -61,3 +61,63 @@ def test_stretches_have_the_same_bits_on_every_instruction_set(fused_isas, dtype
     for (params, losses), (others, expected) in pairwise(results):
         np.testing.assert_array_equal(params, others)
         np.testing.assert_array_equal(losses, expected)
+
+
+# Inputs, then outputs of each layer. Up to four are `tiny` in batches of a vector, up to a vector
+# `thin` with one sample; others are neither, on some instruction sets or on all.
+WIDTHS = [
+    *((1, 1), (2, 2, 1), (4, 4, 3, 4), (5, 3, 5, 4)),
+    *((31, 8, 2), (3, 16, 9), (2, 17, 2), (32, 4, 1)),
+]
+LOSSES = {"mean_squared_error": "sigmoid", "huber": "softmax", "binary_crossentropy": "sigmoid"}
+
+
+def stepped(sequential, dtype, m, widths, hidden, loss, optimizer, weighted, **options):
+    """Parameters and losses after two epochs of 13 samples in batches of m."""
+    rng = np.random.default_rng(m)
+    X = rng.standard_normal((13, widths[0])).astype(dtype)
+    X[3] = 0
+    X[7, 0] = 300  # some sigmoids are 0 or 1 there
+    y = rng.integers(0, 2, (13, widths[-1])).astype(dtype)
+    weights = rng.uniform(0.5, 2, 13).astype(dtype) if weighted else None
+    output = LOSSES[loss] if widths[-1] > 1 else "sigmoid"
+    layers = [*(fd.Dense(n, hidden) for n in widths[1:-1]), fd.Dense(widths[-1], output)]
+    net = sequential(layers, loss, optimizer(), widths[:1], dtype, seed=1)
+    history = net.fit(X, y, epochs=2, batch_size=m, verbose=0, sample_weight=weights, **options)
+    return net, np.array(history.loss)
+
+
+def descent():
+    return fd.SGD(0.1)
+
+
+def momentum():
+    return fd.SGD(0.1, momentum=0.9)
+
+
+CASES = [
+    *product(("tanh", "sigmoid", "relu"), LOSSES, (descent,), (False, True)),
+    *product(("leaky_relu", "elu", "mish"), ("mean_squared_error",), (momentum, fd.Adam), (False,)),
+]
+
+
+@pytest.mark.parametrize("widths", WIDTHS)
+@pytest.mark.parametrize("m", [1, 3, 4, 7, 13])
+def test_steps_in_registers_have_the_bits_of_their_passes(isa, dtype, m, widths):
+    """While it is profiled, each pass writes to memory what the next one needs."""
+    for case in CASES:
+        whole, losses = stepped(fd.Sequential, dtype, m, widths, *case)
+        passes, others = stepped(fd.Sequential, dtype, m, widths, *case, profile=True)
+        np.testing.assert_array_equal(whole.params, passes.params, err_msg=str(case))
+        np.testing.assert_array_equal(losses, others, err_msg=str(case))
+
+
+@pytest.mark.parametrize("widths", WIDTHS)
+def test_steps_in_registers_agree_with_the_twin(isa, dtype, widths):
+    tolerance = 1e-11 if dtype == "float64" else 5e-5
+    for m, case in product((1, 4, 13), CASES):
+        net, losses = stepped(fd.Sequential, dtype, m, widths, *case)
+        twin, others = stepped(fd.reference.Sequential, dtype, m, widths, *case)
+        np.testing.assert_allclose(losses, others, rtol=tolerance, err_msg=str(case))
+        for got, expected in zip(net.weights, twin.weights, strict=True):
+            np.testing.assert_allclose(got, expected, rtol=tolerance, atol=tolerance)
