@@ -7,10 +7,11 @@
 #include "kernels.h"
 
 enum { LAYERS = 3, STEPS = 20, MOST = 160, TALL = 4 }; /* TALL as in rows.py */
-enum path { DENSE, NARROW_STEP, ONLINE_STEP };
-static const char *const PATHS[] = {"dense", "narrow", "online"};
-static const ptrdiff_t WIDTHS[][LAYERS + 1] = {{50, 70, 33, 4}, {7, 9, 16, 4}, {50, 70, 33, 4}};
-static const ptrdiff_t SAMPLES[] = {37, 700, 1}; /* 700: in stretches */
+enum path { DENSE, NARROW_STEP, TINY_STEP, ONLINE_STEP, THIN_STEP, N_PATHS };
+static const char *const PATHS[] = {"dense", "narrow", "tiny", "online", "thin"};
+static const ptrdiff_t WIDTHS[][LAYERS + 1] = {
+    {50, 70, 33, 4}, {7, 9, 16, 4}, {3, 4, 2, 3}, {50, 70, 33, 4}, {7, 4, 3, 4}};
+static const ptrdiff_t SAMPLES[] = {37, 700, 4, 1, 1}; /* 700: in stretches */
 
 static size_t itemsize;
 static uint64_t drawn = 1;
@@ -68,9 +69,9 @@ _Static_assert(sizeof(struct share) == 48, "struct share: has `dense_step` what 
 /* X, Y, D and Dx of the rows share their memory with the neighbours'; feature-major, row n of Y is ones. */
 static void build(struct net *net, struct row *rows, enum path path, const struct kernels *cpu)
 {
-    static const int HIDDEN[] = {TANH, GELU, LINEAR};
+    const int HIDDEN[] = {TANH, path == TINY_STEP ? SIGMOID : GELU, LINEAR};
     const ptrdiff_t m = SAMPLES[path], *widths = WIDTHS[path], lanes = whole_blocks(m);
-    const int columns = path == NARROW_STEP;
+    const int columns = path == NARROW_STEP || path == TINY_STEP, thin = path == THIN_STEP;
     *net = (struct net){.cpu = cpu, .n_rows = LAYERS, .rows = rows, .stage = TRAINING, .tall = path == ONLINE_STEP};
     for (int i = 0; i < LAYERS; i++) {
         const ptrdiff_t k = widths[i], n = widths[i + 1], ld = whole_blocks(n);
@@ -99,8 +100,8 @@ static void build(struct net *net, struct row *rows, enum path path, const struc
     const struct row *last = &rows[LAYERS - 1];
     const ptrdiff_t n = last->n, ld = columns ? lanes : last->ld;
     net->loss = (struct loss){
-        .evaluate = columns ? cpu->squared_error : cpu->kl_divergence,
-        .n = columns ? m : n, .ld = ld, .Y = last->Y, .S = last->Y, .D = last->D, .widest = MOST, .by_lane = columns,
+        .evaluate = columns || thin ? cpu->squared_error : cpu->kl_divergence,
+        .n = columns ? m : n, .ld = ld, .Y = last->Y, .S = last->Y, .D = last->D, .widest = thin ? 4 : MOST, .by_lane = columns,
         .T = columns ? numbers(n, m, ld) : zeros(m, ld), .on = 1,
     };
     if (!columns)
@@ -133,8 +134,8 @@ static uint64_t train(enum path path, const struct kernels *cpu)
     const ptrdiff_t m = SAMPLES[path];
     void *scratch = zeros(1, 1 << 20);
     for (int step = 0; step < STEPS; step++)
-        if (path == NARROW_STEP) cpu->narrow_step(&net, m, -0.1 / (double)m, 1, &score, 1);
-        else if (path == ONLINE_STEP) cpu->online_step(&net, -0.1, 1, &score);
+        if (path == NARROW_STEP || path == TINY_STEP) cpu->narrow_step(&net, m, -0.1 / (double)m, 1, &score, 1);
+        else if (path == ONLINE_STEP || path == THIN_STEP) cpu->online_step(&net, -0.1, 1, &score);
         else dense_step(&net, m, -0.1 / (double)m, &score, scratch);
     free(scratch);
     uint64_t hash = digest(&score.sum, sizeof score.sum, 14695981039346656037u);
@@ -150,7 +151,7 @@ int main(void)
     fusedelta_isas(isas);
     for (int i = 0; isas[i]; i++)
         for (itemsize = 4; itemsize <= 8; itemsize += 4)
-            for (int path = DENSE; path <= ONLINE_STEP; path++)
+            for (int path = DENSE; path < N_PATHS; path++)
                 printf("%-6s float%d %-6s %016llx\n", isas[i], (int)itemsize * 8, PATHS[path],
                        (unsigned long long)train(path, fusedelta_kernels(isas[i], itemsize)));
     return 0;
