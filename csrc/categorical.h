@@ -15,8 +15,8 @@ INLINE vec target_of(const struct loss *loss, const real *t, ptrdiff_t label, pt
 }
 
 /* sum over j of t(j) (max - z(j) + log1p(rest)) and, for the divergence, of t(j) log t(j); D = p sum(t) - t. */
-INLINE void categorical_rows(const int divergence, const struct loss *loss, ptrdiff_t first,
-                             ptrdiff_t m, struct score *score)
+INLINE void categorical_rows(const int divergence, const struct loss *loss, ptrdiff_t first, ptrdiff_t m,
+                             struct score *score)
 {
     const real *Z = loss->Y, *T = loss->T;
     real *D = loss->D;
@@ -51,8 +51,7 @@ INLINE void categorical_rows(const int divergence, const struct loss *loss, ptrd
 }
 
 /* The same for as many rows as make whole vectors; returns their number. */
-INLINE ptrdiff_t categorical_columns(const int divergence, const struct loss *loss, ptrdiff_t m,
-                                     struct score *score)
+INLINE ptrdiff_t categorical_columns(const int divergence, const struct loss *loss, ptrdiff_t m, struct score *score)
 {
     const ptrdiff_t n = loss->n, ld = loss->ld;
     ptrdiff_t i = 0;

@@ -7,8 +7,8 @@
  * tanh:     |x| = r - q ln 2 / 2, |r| <= ln 2 / 4, t = tanh r = r + r^3 P(r^2), w = 2^q: tanh |x| = n/d with
  *           n = (1 - w) + (1 + w) t and d = (1 + w) + (1 - w) t. As n and d are rounded, it is taken as a near value
  *           and a small quotient: T + (n - T d)/d, T = (1 - w)^2. For q = 0, T = 0 and d = 2: t, to the last digit.
- * sigmoid:  |x|/2 likewise, but without the cut at the largest |x|, which would wait for it: w and the quotient are zero
- *           beyond; sigmoid(-|x|) = w (1 - v), v = (w + (2 - w) t)/d, and 1 minus that for x >= 0: one
+ * sigmoid:  |x|/2 likewise, but without the cut at the largest |x|, for which all would wait: w and the quotient
+ *           are zero beyond; sigmoid(-|x|) = w (1 - v), v = (w + (2 - w) t)/d, and 1 minus that for x >= 0: one
  *           operation after the quotient, and the only one that sees how small w is.
  * root:     y near 1/sqrt(x) from half its exponent (Lomont, 2003), to 2.1e-5 by a minimax polynomial of x y^2, in
  *           double precision to 1e-9 by Newton's iteration; s = x y and y then correct each other (Goldschmidt, 1964).

@@ -1,7 +1,7 @@
 /* One sample through a net whose layers have no more outputs than a vector has lanes: outputs and deltas go from layer
  * to layer in a register, and lie in memory for derivatives and updates alone, which find them there later. What is
- * written to memory and read again takes a processor 8 to 10 cycles, and a step of such a net is a single chain: 5-3-5-4
- * takes 0.85 of the time so, 4-16-2 0.6.
+ * written to memory and read again takes a processor 8 to 10 cycles, and a step of such a net is a single chain:
+ * 5-3-5-4 takes 0.85 of the time so, 4-16-2 0.6.
  *
  * The sums are those of online.h, term by term, and so the bits. */
 #ifndef FUSEDELTA_THIN_H
