@@ -54,7 +54,7 @@
  *                 all of it for a net of dense layers whose batch is in place: forward, loss, backward and update.
  *                 online_step may begin with the next sample, which must then be the one that comes: see net.h.
  *                 narrow_step makes as many steps on the batch as there are scores to add to, one each; it ends with
- *                 the first whose sum is not finite. What D and Dx hold then is not said.
+ *                 the first whose sum is not finite.
  * activation_forward, activation_backward
  *                 Y = act(X + more_X); Dx = (D + more_D) * act_below'(X).
  * dropout_forward, dropout_backward

@@ -10,7 +10,8 @@
 
 /* Batches of at most one 64-byte block, `wide` vectors of it: no tiles to choose, which is what a step of so small a
  * net would spend its time on. Outputs go by twos where that fits SIDE: half the loops and constants, 0.9 of the time
- * of a step of 4-8-8-3 with eight samples. In double precision, whose series are longer, registers run out: 1.06. */
+ * of a step of 4-8-8-3 with eight samples. In double precision, whose series are longer, registers run out: 2-2-1 took
+ * 1.06, before it went by tiny.h. */
 INLINE void narrow_forward_outputs(const int wide, const int count, const struct row *row, ptrdiff_t j)
 {
     const ptrdiff_t k = row->k, ld = row->ld, ldx = row->ldx; /* a store might change those of `row` */
@@ -143,8 +144,7 @@ INLINE void narrow_update_columns(const int wide, const int count, const struct 
             else UNROLL for (int w = 0; w < wide; w++) part[w] = splat(0);
             sums[c] = block_fold(wide, part);
         }
-        const vec sum = v_and(valid, lane_sums(count, sums, m));
-        store(target, plain ? v_fma(splat(alpha), sum, load(target)) : accumulate(alpha, sum, beta, target));
+        store(target, accumulate_in_turn(plain, alpha, v_and(valid, lane_sums(count, sums, m)), beta, target));
     }
 }
 

@@ -51,6 +51,12 @@ INLINE vec accumulate(real alpha, vec sum, real beta, const real *target)
     return v_fma(splat(alpha), sum, old);
 }
 
+/* The same in a loop, which has seen before whether beta is 1, as it mostly is: `plain`. */
+INLINE vec accumulate_in_turn(const int plain, real alpha, vec sum, real beta, const real *target)
+{
+    return plain ? v_fma(splat(alpha), sum, load(target)) : accumulate(alpha, sum, beta, target);
+}
+
 /* acc(r, v) += A(r) B(v) for one p. Where B's rows lie together, those to come are on their way from L2. */
 INLINE void add(const int MR, const int NV, const int together, const real *a, ptrdiff_t rs, const real *b,
                 vec (*acc)[8])

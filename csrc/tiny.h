@@ -41,6 +41,8 @@ INLINE void tiny_forward(const struct row *row, vec y[TINY])
     }
 }
 
+/* The loss of outputs y and their deltas, both of which memory has, too. The loss that is short and frequent stays in
+ * registers. */
 INLINE void tiny_loss(const struct net *net, const vec y[TINY], ptrdiff_t n, struct score *score, vec d[TINY])
 {
     const struct loss *loss = &net->loss;
@@ -58,17 +60,19 @@ INLINE void tiny_loss(const struct net *net, const vec y[TINY], ptrdiff_t n, str
         const struct point p = point(SQUARED, loss, y[j], load((const real *)loss->T + j * loss->ld));
         sum[0] += v_and(valid, p.value);
         d[j] = derive(loss->act.kind, (real)loss->act.slope, y[j], v_and(valid, p.slope));
+        store((real *)loss->D + j * loss->ld, d[j]);
     }
     score->sum += block_sum(sum);
 }
 
-/* d := (d W^T) * act_below'(X). */
+/* d := (d W^T) * act_below'(X), also to memory. */
 INLINE void tiny_backward(const struct row *row, vec d[TINY])
 {
     const ptrdiff_t k = row->k, n = row->n;
     const real *w = row->W, *x = row->X;
+    real *to = row->Dx;
     vec below[TINY];
-    UNROLL for (int i = 0; i < TINY; i++, w += row->ld, x += row->ldx) {
+    UNROLL for (int i = 0; i < TINY; i++, w += row->ld, x += row->ldx, to += row->ldx) {
         below[i] = splat(0);
         if (i >= k) continue;
         UNROLL for (int p = 0; p < TINY; p++) {
@@ -76,6 +80,7 @@ INLINE void tiny_backward(const struct row *row, vec d[TINY])
             below[i] = v_fma(splat(w[p]), d[p], below[i]);
         }
         below[i] = derive(row->act_below.kind, (real)row->act_below.slope, load(x), below[i]);
+        store(to, below[i]);
     }
     UNROLL for (int i = 0; i < TINY; i++) d[i] = below[i];
 }
@@ -92,8 +97,7 @@ INLINE void tiny_update_by(const int count, const struct row *row, const vec d[T
     for (ptrdiff_t i = 0; i <= k; i++, x += ldx, target += ld) {
         vec sums[TINY];
         UNROLL for (int c = 0; c < count; c++) sums[c] = load(x) * d[c];
-        const vec sum = v_and(valid, lane_sums(count, sums, m));
-        store(target, plain ? v_fma(splat(alpha), sum, load(target)) : accumulate(alpha, sum, beta, target));
+        store(target, accumulate_in_turn(plain, alpha, v_and(valid, lane_sums(count, sums, m)), beta, target));
     }
 }
 

@@ -337,7 +337,7 @@ def test_whole_steps_are_their_parts(isa, dtype, path, m):
             (matrices.D[:, :m] if narrow else matrices.D[:, :5])[...] = gap * slope
             matrices.run(f"{path}_update", alpha=-0.1, beta=1.0)
         Y = matrices.Y[:, :m] if narrow else matrices.Y  # feature-major, the rest may be anything
-        results.append((Y.copy(), matrices.target.copy()))
+        results.append((Y.copy(), matrices.D.copy(), matrices.target.copy()))
     for got, expected in zip(*results, strict=True):
         np.testing.assert_array_equal(got, expected)
 
