@@ -186,7 +186,8 @@ class Layer:
         self.kernel, self.isa = case.kernel, case.isa
         narrow, tall = case.kernel.startswith("narrow"), case.kernel.startswith("tall")
         act = {"binary_crossentropy": "sigmoid", "categorical_crossentropy": "softmax"}
-        acts = act.get(case.kernel, "relu"), "relu"
+        inner = "tanh" if narrow else "relu"
+        acts = act.get(case.kernel, inner), inner
         self.matrices = Matrices(case.isa, case.dtype, m, k, n, *acts, narrow=narrow, tall=tall)
         rng = np.random.default_rng(0)
         X = self.matrices.X[:k, :m] if narrow else self.matrices.X[:, :k]

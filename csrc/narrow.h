@@ -8,35 +8,66 @@
 
 #include "product.h"
 
-/* Batches of at most one 64-byte block, `wide` vectors of it: no tiles to choose, which is what a step of so small a
- * net would spend its time on. Outputs go by twos where that fits SIDE: half the loops and constants, 0.9 of the time
- * of a step of 4-8-8-3 with eight samples. In double precision, whose series are longer, registers run out: 2-2-1 took
- * 1.06, before it went by tiny.h. */
-INLINE void narrow_forward_outputs(const int wide, const int count, const struct row *row, ptrdiff_t j)
+/* `count` outputs of `wide` vectors of samples, which go through their activation in registers. */
+INLINE void narrow_forward_outputs(const int wide, const int count, const int kind, const struct row *row, ptrdiff_t j,
+                                   ptrdiff_t sample)
 {
     const ptrdiff_t k = row->k, ld = row->ld, ldx = row->ldx; /* a store might change those of `row` */
-    const real *w = (const real *)row->W + j, *b = w + k * ld, *x = row->X;
-    real *y = (real *)row->Y + j * ldx;
-    vec z[2 * WIDE];
+    const real *w = (const real *)row->W + j, *b = w + k * ld, *x = (const real *)row->X + sample;
+    real *y = (real *)row->Y + j * ldx + sample;
+    vec z[SIDE > 2 * WIDE ? SIDE : 2 * WIDE];
     UNROLL for (int i = 0; i < count * wide; i++) z[i] = splat(b[i / wide]);
     for (ptrdiff_t p = 0; p < k; p++, w += ld, x += ldx)
         UNROLL for (int i = 0; i < count * wide; i++)
             z[i] = v_fma(splat(w[i / wide]), load(x + i % wide * LANES), z[i]);
-    activate_side(count * wide, row->act.kind, (real)row->act.slope, z);
+    activate_side(count * wide, kind, (real)row->act.slope, z);
     UNROLL for (int i = 0; i < count * wide; i++) store(y + i / wide * ldx + i % wide * LANES, z[i]);
 }
 
+/* Batches of at most one 64-byte block, `wide` vectors of it: no tiles to choose, which is what a step of so small a
+ * net would spend its time on. Outputs go by twos where that fits SIDE: half the loops and constants, 0.9 of the time
+ * of a step of 4-8-8-3 with eight samples. In double precision, whose series are longer, registers run out: 2-2-1 took
+ * 1.06, before it went by tiny.h. */
 INLINE void narrow_forward_block(const int wide, const struct row *row)
 {
     const ptrdiff_t n = row->n;
+    const int kind = row->act.kind;
     ptrdiff_t j = 0;
-    for (; REAL_BITS == 32 && 2 * wide <= SIDE && j < n - 1; j += 2) narrow_forward_outputs(wide, 2, row, j);
-    for (; j < n; j++) narrow_forward_outputs(wide, 1, row, j);
-    if (is_late(row->act.kind)) activate_runs(row, 0, n, row->ldx, wide * LANES);
+    for (; REAL_BITS == 32 && 2 * wide <= SIDE && j < n - 1; j += 2) narrow_forward_outputs(wide, 2, kind, row, j, 0);
+    for (; j < n; j++) narrow_forward_outputs(wide, 1, kind, row, j, 0);
+    if (is_late(kind)) activate_runs(row, 0, n, row->ldx, wide * LANES);
 }
+
+/* Of up to so few inputs, a product is done while the divider is busy with the quotients of tanh or sigmoid: forward,
+ * 400 x 2 x 16 takes 0.8 of the time so. Of more, whose sums would wait, it is better done before, by tiles. */
+enum { SHALLOW = VECTOR_BYTES == 64 ? 2 : 0 };
+INLINE int is_shallow(const struct row *row)
+{
+    return row->k <= SHALLOW && (row->act.kind == TANH || row->act.kind == SIGMOID);
+}
+
+/* Whole blocks of samples, so there is no end of one vector where a block has two, and of two where it has four. */
+INLINE void narrow_forward_shallow(const int kind, const struct row *row, ptrdiff_t m)
+{
+    const ptrdiff_t lanes = whole(m);
+    for (ptrdiff_t j = 0; j < row->n; j++) {
+        ptrdiff_t i = 0;
+        for (; lanes - i >= SIDE * LANES && lanes - i != (SIDE + 1) * LANES; i += SIDE * LANES)
+            narrow_forward_outputs(SIDE, 1, kind, row, j, i);
+        for (; WIDE < SIDE && lanes - i >= 2 * LANES; i += 2 * LANES) narrow_forward_outputs(2, 1, kind, row, j, i);
+        for (; WIDE < 2 && i < lanes; i += LANES) narrow_forward_outputs(1, 1, kind, row, j, i);
+    }
+}
+APART void narrow_forward_tanh(const struct row *row, ptrdiff_t m) { narrow_forward_shallow(TANH, row, m); }
+APART void narrow_forward_sigmoid(const struct row *row, ptrdiff_t m) { narrow_forward_shallow(SIGMOID, row, m); }
 
 APART void narrow_forward_blocks(const struct row *row, ptrdiff_t m)
 {
+    if (is_shallow(row)) {
+        if (row->act.kind == TANH) narrow_forward_tanh(row, m);
+        else narrow_forward_sigmoid(row, m);
+        return;
+    }
     const real *W = row->W;
     struct product p = {
         .a = W, .rs = 1, .cs = row->ld,
@@ -84,15 +115,18 @@ enum part { FIRST = 1, LAST = 2 };
 INLINE void dots(const int MI, const int MJ, const real *X, const real *D, ptrdiff_t ld, ptrdiff_t lanes, int part,
                  real *kept, ptrdiff_t across, real (*sums)[NARROW])
 {
-    vec blocks[4][4][WIDE];
+    vec blocks[5][4][WIDE];
     UNROLL for (int w = 0; w < WIDE; w++) {
-        vec acc[4][4];
+        vec acc[5][4];
         UNROLL for (int i = 0; i < MI; i++)
             UNROLL for (int j = 0; j < MJ; j++)
                 acc[i][j] = part & FIRST ? splat(0) : load(kept + i * across + j * BLOCK + w * LANES);
         for (ptrdiff_t l = w * LANES; l < lanes; l += BLOCK) {
             vec d[4];
-            UNROLL for (int j = 0; j < MJ; j++) d[j] = load(D + j * ld + l);
+            UNROLL for (int j = 0; j < MJ; j++) {
+                d[j] = load(D + j * ld + l);
+                if (MI > 1) IN_REGISTER(d[j]); /* GCC 12 would read some of them MI times */
+            }
             UNROLL for (int i = 0; i < MI; i++) {
                 const vec x = load(X + i * ld + l);
                 UNROLL for (int j = 0; j < MJ; j++) acc[i][j] = v_fma(x, d[j], acc[i][j]);
@@ -116,14 +150,27 @@ typedef void (*dots_function)(const real *X, const real *D, ptrdiff_t ld, ptrdif
     {                                                                                                                  \
         dots(MI, MJ, X, D, ld, lanes, part, kept, across, sums);                                                       \
     }
-DOTS(1, 1) DOTS(1, 2) DOTS(1, 4) DOTS(2, 1) DOTS(2, 2) DOTS(2, 4) DOTS(4, 1) DOTS(4, 2)
+#define DOTS_UP_TO_2(MI) DOTS(MI, 1) DOTS(MI, 2)
+DOTS_UP_TO_2(1) DOTS_UP_TO_2(2) DOTS_UP_TO_2(4) DOTS_UP_TO_2(5)
+DOTS(1, 4) DOTS(2, 4)
 #if ACCUMULATORS >= 24
-DOTS(4, 4)
+DOTS_UP_TO_2(3)
+DOTS(3, 4) DOTS(4, 4) DOTS(5, 4)
 #endif
+#undef DOTS_UP_TO_2
 #undef DOTS
-static const int SIDES[] = {4, 2, 1};
-static const dots_function DOT_TILES[3][3] = {
-    {IF_24(dots_4x4), dots_4x2, dots_4x1}, {dots_2x4, dots_2x2, dots_2x1}, {dots_1x4, dots_1x2, dots_1x1}};
+static const int ACROSS[] = {4, 2, 1};
+static const dots_function DOT_TILES[][COUNT(ACROSS)] = {
+    {dots_1x4, dots_1x2, dots_1x1}, {dots_2x4, dots_2x2, dots_2x1}, {IF_24(dots_3x4), IF_24(dots_3x2), IF_24(dots_3x1)},
+    {IF_24(dots_4x4), dots_4x2, dots_4x1}, {IF_24(dots_5x4), dots_5x2, dots_5x1}};
+
+/* By fours, but the row of ones, the last, is not left alone, whose few sums would wait for themselves: 400 x 2 x 16
+ * takes 0.5 to 0.8 of the time so. With few registers, three rows and two columns have as few sums as that. */
+INLINE ptrdiff_t dots_height(ptrdiff_t left)
+{
+    if (left % 3 == 0 && left <= 6) return ACCUMULATORS >= 24 ? 3 : left == 3 ? 2 : 4;
+    return left <= 5 ? left : 4;
+}
 
 /* `count` columns of the target from j on, of which the layer may have fewer: a vector of sums a row. The lanes of D
  * from m on are zero: folds that would only add zeros are left out. */
@@ -175,15 +222,16 @@ APART void narrow_sum(const struct row *row, ptrdiff_t m, int part, int first_sp
 {
     const real *X = row->X, *D = row->D;
     const ptrdiff_t ld = row->ldx, lanes = whole(m), across = row->n * BLOCK;
-    real some[4][NARROW] __attribute__((aligned(BLOCK_BYTES))) = {{0}};
-    for (ptrdiff_t i = 0, a = 0; i <= row->k; i += SIDES[a]) {
-        while (SIDES[a] > row->k + 1 - i) a++;
-        for (ptrdiff_t j = 0, b = 0; j < row->n; j += SIDES[b]) {
-            while (SIDES[b] > row->n - j || !DOT_TILES[a][b]) b++;
-            DOT_TILES[a][b](X + i * ld, D + j * ld, ld, lanes, part,
-                            kept ? kept + i * across + j * BLOCK : NULL, across, (real(*)[NARROW])(some[0] + j));
+    real some[5][NARROW] __attribute__((aligned(BLOCK_BYTES))) = {{0}};
+    for (ptrdiff_t i = 0, height; i <= row->k; i += height) {
+        height = dots_height(row->k + 1 - i);
+        const dots_function *tiles = DOT_TILES[height - 1];
+        for (ptrdiff_t j = 0, b = 0; j < row->n; j += ACROSS[b]) {
+            while (ACROSS[b] > row->n - j || !tiles[b]) b++;
+            tiles[b](X + i * ld, D + j * ld, ld, lanes, part, kept ? kept + i * across + j * BLOCK : NULL, across,
+                     (real(*)[NARROW])(some[0] + j));
         }
-        for (int r = 0; part & LAST && r < SIDES[a]; r++)
+        for (int r = 0; part & LAST && r < height; r++)
             for (ptrdiff_t j = 0; j < row->ld; j += LANES) {
                 vec sum = load(some[r] + j);
                 if (!first_span) sum += load(sums[i + r] + j);

@@ -58,6 +58,15 @@ INLINE ptrdiff_t stretch_at(ptrdiff_t at, ptrdiff_t m)
     return m - at < STRETCH + STRETCH / 2 && at / SPAN == (m - 1) / SPAN ? m - at : STRETCH;
 }
 
+/* What is read is read here, once, and not again with each operation that takes it. */
+#if defined(__x86_64__)
+#define IN_REGISTER(x) __asm__("" : "+x"(x))
+#elif defined(__aarch64__)
+#define IN_REGISTER(x) __asm__("" : "+w"(x))
+#else
+#define IN_REGISTER(x)
+#endif
+
 INLINE vec load(const real *p) { return *(const vec *)p; }
 INLINE vec load_loose(const real *p) { return *(const loose_vec *)p; }
 INLINE void store(real *p, vec x) { *(vec *)p = x; }
