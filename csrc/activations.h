@@ -91,7 +91,7 @@ INLINE vec v_softplus(vec z, vec *s)
 {
     const vec e = times(splat(1), reduced_exp(-distance(z, FAR)));
     *s = v_select(z < 0, e, splat(1)) / ((real)1 + e);
-    return v_max(splat(0), z) + v_log1p(e);
+    return v_max(splat(0), z) + v_log1p_unit(e);
 }
 
 /* z sigmoid(z); s = sigmoid(z) + z e / (1 + e)^2. */

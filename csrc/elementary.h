@@ -133,15 +133,20 @@ INLINE mask exponent_of(vec x)
     return ((mask)x - (mask)splat((real)0.75)) & splat_bits(-((bits)1 << MANTISSA_BITS));
 }
 
+/* log(1 + f) + high + low. */
+INLINE vec log_near_1(vec f, vec high, vec low)
+{
+    const vec s = f / (f + (real)2), t = s * s;
+    const vec rest = v_fma(-t, polynomial(LOG_P, COUNT(LOG_P), t), f);
+    return high + (f + v_fma(-s, rest, low));
+}
+
 /* log(2^q (1 + f)), from q as exponent_of gives it. Where x, the argument, is infinite or NaN it stays. */
 INLINE vec log_of(mask q, vec f, vec x)
 {
     const vec largest = splat((real)(REAL_BITS == 32 ? 3.4028234663852886e38 : 1.7976931348623157e308));
-    const vec s = f / (f + (real)2), t = s * s;
-    const vec rest = v_fma(-t, polynomial(LOG_P, COUNT(LOG_P), t), f);
     const vec whole = (vec)((mask)splat(ROUNDER) + (q >> MANTISSA_BITS)) - ROUNDER;
-    const vec log_x = v_fma(whole, splat(LN2_HIGH), f + v_fma(-s, rest, whole * LN2_LOW));
-    return v_select(x <= largest, log_x, x);
+    return v_select(x <= largest, log_near_1(f, whole * LN2_HIGH, whole * LN2_LOW), x);
 }
 
 /* log(1 + u) for u >= 0: f = 2^-q u + (2^-q - 1), without the digits that 1 + u loses. 2^-128 is as good as 0. */
@@ -151,6 +156,14 @@ INLINE vec v_log1p(vec u)
     const mask q = exponent_of(x);
     const vec factor = (vec)((mask)splat(1) - q);
     return log_of(q, (vec)((mask)u - q) + v_max(splat(-1), factor - (real)1), x);
+}
+
+/* The same for u <= 1: q is 0 or 1. */
+INLINE vec v_log1p_unit(vec u)
+{
+    const mask beyond = (real)1 + u >= (real)1.5;
+    const vec f = v_select(beyond, v_fma(splat((real)0.5), u, splat((real)-0.5)), u);
+    return log_near_1(f, v_and(beyond, splat(LN2_HIGH)), v_and(beyond, splat(LN2_LOW)));
 }
 
 /* log x for normal x > 0; below them -88, or -709 in double precision. */

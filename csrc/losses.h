@@ -31,7 +31,7 @@ INLINE struct point log_cosh_point(vec e)
 {
     const vec a = v_abs(e), m = v_expm1((real)-2 * a), E = (real)1 + m;
     const mask near = a < (real)1;
-    const vec L = v_log1p(v_select(near, m * m / ((real)4 * E), E));
+    const vec L = v_log1p_unit(v_select(near, m * m / ((real)4 * E), E));
     const vec size = -m / (m + (real)2);
     return (struct point){
         .value = v_select(near, (real)0.5 * L, a + (L - (real)0.693147180559945309417)),
@@ -45,7 +45,7 @@ INLINE void binary_points(const int count, const vec *z, const real *T, struct p
 {
     vec e[AT_ONCE], flat[AT_ONCE];
     UNROLL for (int v = 0; v < count; v++) e[v] = v_exp((vec)((mask)z[v] | sign_bits()));
-    UNROLL for (int v = 0; v < count; v++) flat[v] = v_log1p(e[v]);
+    UNROLL for (int v = 0; v < count; v++) flat[v] = v_log1p_unit(e[v]);
     UNROLL for (int v = 0; v < count; v++) {
         const vec t = load(T + v * LANES), chance = v_select(z[v] < 0, e[v], splat(1)) / ((real)1 + e[v]);
         const vec up = v_max(splat(0), z[v]), down = v_max(splat(0), -z[v]);
@@ -61,7 +61,7 @@ INLINE void binary_points(const int count, const vec *z, const real *T, struct p
 INLINE struct point binary_focal_point(const struct loss *loss, vec z, vec t)
 {
     const real gamma = (real)loss->a;
-    const vec e = v_exp((vec)((mask)z | sign_bits())), total = (real)1 + e, flat = v_log1p(e);
+    const vec e = v_exp((vec)((mask)z | sign_bits())), total = (real)1 + e, flat = v_log1p_unit(e);
     const vec p = v_select(z < 0, e, splat(1)) / total, rest = v_select(z < 0, splat(1), e) / total;
     const vec up = v_max(splat(0), z), down = v_max(splat(0), -z), off = (real)1 - t;
     const vec entropy = v_fma(t, down, v_fma(off, up, flat));
@@ -164,7 +164,7 @@ INLINE void pointwise_blocks(const int kind, const int blocks, const int weighte
     UNROLL for (int v = 0; v < blocks * WIDE; v++) y[v] = load(Y + v * LANES);
     points(kind, loss, blocks * WIDE, y, T, p);
     UNROLL for (int v = 0; v < blocks * WIDE; v++) {
-        const mask valid = lanes_below(j + v * LANES, loss->n);
+        const mask valid = blocks > 1 ? lanes_below(0, LANES) : lanes_below(j + v * LANES, loss->n);
         vec value = v_and(valid, p[v].value), g = v_and(valid, p[v].slope);
         if (takes_logits(kind)) g = v_delta(g);
         if (weighted) {
@@ -186,7 +186,7 @@ INLINE void pointwise_rows(const int kind, const int weighted, const struct loss
         UNROLL for (int w = 0; w < WIDE; w++) sum[w] = correct[w] = splat(0);
         for (ptrdiff_t i = top; i < m && i < top + ROWS; i++) {
             ptrdiff_t j = 0;
-            for (; kind == BINARY && loss->n - j > (BLOCKS - 1) * BLOCK; j += BLOCKS * BLOCK)
+            for (; kind == BINARY && loss->n - j >= BLOCKS * BLOCK; j += BLOCKS * BLOCK)
                 pointwise_blocks(kind, BLOCKS, weighted, loss, i, j, sum, correct);
             for (; j < loss->n; j += BLOCK) pointwise_blocks(kind, 1, weighted, loss, i, j, sum, correct);
         }
