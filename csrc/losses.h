@@ -177,10 +177,10 @@ INLINE void pointwise_blocks(const int kind, const int blocks, const int weighte
     }
 }
 
-INLINE void pointwise_rows(const int kind, const int weighted, const struct loss *whole, ptrdiff_t m,
+INLINE void pointwise_rows(const int kind, const int weighted, const struct loss *given, ptrdiff_t m,
                            struct score *score)
 {
-    const struct loss mine = *whole, *loss = &mine; /* which stores to D cannot change */
+    const struct loss mine = *given, *loss = &mine; /* which stores to D cannot change */
     for (ptrdiff_t top = 0; top < m; top += ROWS) {
         vec sum[WIDE], correct[WIDE];
         UNROLL for (int w = 0; w < WIDE; w++) sum[w] = correct[w] = splat(0);
