@@ -44,10 +44,10 @@ INLINE void narrow_forward_block(const int wide, const struct row *row)
 enum { SHALLOW = VECTOR_BYTES == 64 ? 2 : 0 };
 INLINE int is_shallow(const struct row *row)
 {
-    return row->k <= SHALLOW && (row->act.kind == TANH || row->act.kind == SIGMOID);
+    return SHALLOW > 0 && row->k <= SHALLOW && (row->act.kind == TANH || row->act.kind == SIGMOID);
 }
 
-/* Whole blocks of samples, so there is no end of one vector where a block has two, and of two where it has four. */
+/* Blocks of samples, each a vector: SIDE of them, and at the end two or twice two, or one that is all there is. */
 INLINE void narrow_forward_shallow(const int kind, const struct row *row, ptrdiff_t m)
 {
     const ptrdiff_t lanes = whole(m);
@@ -55,8 +55,8 @@ INLINE void narrow_forward_shallow(const int kind, const struct row *row, ptrdif
         ptrdiff_t i = 0;
         for (; lanes - i >= SIDE * LANES && lanes - i != (SIDE + 1) * LANES; i += SIDE * LANES)
             narrow_forward_outputs(SIDE, 1, kind, row, j, i);
-        for (; WIDE < SIDE && lanes - i >= 2 * LANES; i += 2 * LANES) narrow_forward_outputs(2, 1, kind, row, j, i);
-        for (; WIDE < 2 && i < lanes; i += LANES) narrow_forward_outputs(1, 1, kind, row, j, i);
+        for (; lanes - i >= 2 * LANES; i += 2 * LANES) narrow_forward_outputs(2, 1, kind, row, j, i);
+        if (i < lanes) narrow_forward_outputs(1, 1, kind, row, j, i);
     }
 }
 APART void narrow_forward_tanh(const struct row *row, ptrdiff_t m) { narrow_forward_shallow(TANH, row, m); }

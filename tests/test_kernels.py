@@ -270,11 +270,12 @@ def test_split_work_gives_the_bits_of_the_whole(isa, dtype, shape, rng):
 def test_paths_give_the_same_bits_forward(isa, dtype, rng):
     """A sample has the same outputs alone, in a batch, and feature-major."""
     for kind in ELEMENTWISE:
-        check_paths(isa, dtype, kind, rng)
+        check_paths(isa, dtype, kind, 37, 9, 14, rng)
+        for m in (37, 100, 117):  # with two inputs in vectors by threes, and one, two or none left
+            check_paths(isa, dtype, kind, m, 2, 14, rng)
 
 
-def check_paths(isa, dtype, kind, rng):
-    m, k, n = 37, 9, 14
+def check_paths(isa, dtype, kind, m, k, n, rng):
     batch = Matrices(isa, dtype, m, k, n, act=kind, slope=SLOPE)
     narrow = Matrices(isa, dtype, m, k, n, act=kind, slope=SLOPE, narrow=True)
     fill(batch, rng)
