@@ -181,12 +181,13 @@ INLINE void pointwise_rows(const int kind, const int weighted, const struct loss
                            struct score *score)
 {
     const struct loss mine = *given, *loss = &mine; /* which stores to D cannot change */
+    const int at_once = kind == BINARY && BLOCKS > 1 && !weighted;
     for (ptrdiff_t top = 0; top < m; top += ROWS) {
         vec sum[WIDE], correct[WIDE];
         UNROLL for (int w = 0; w < WIDE; w++) sum[w] = correct[w] = splat(0);
         for (ptrdiff_t i = top; i < m && i < top + ROWS; i++) {
             ptrdiff_t j = 0;
-            for (; kind == BINARY && loss->n - j >= BLOCKS * BLOCK; j += BLOCKS * BLOCK)
+            for (; at_once && loss->n - j >= BLOCKS * BLOCK; j += BLOCKS * BLOCK)
                 pointwise_blocks(kind, BLOCKS, weighted, loss, i, j, sum, correct);
             for (; j < loss->n; j += BLOCK) pointwise_blocks(kind, 1, weighted, loss, i, j, sum, correct);
         }

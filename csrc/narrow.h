@@ -111,12 +111,23 @@ APART void narrow_backward_blocks(const struct row *row, ptrdiff_t m)
 /* Sums over samples that come stretch by stretch: which part of them a stretch is. */
 enum part { FIRST = 1, LAST = 2 };
 
+/* sums[i][j] of blocks of lanes, by rows. Apart, as all tiles of dots share it: 40 KB of the wheel. */
+APART void fold_blocks(const real *blocks, int rows, int columns, real (*sums)[NARROW])
+{
+    for (int i = 0; i < rows; i++)
+        for (int j = 0; j < columns; j++, blocks += BLOCK) {
+            vec s[WIDE];
+            UNROLL for (int w = 0; w < WIDE; w++) s[w] = load(blocks + w * LANES);
+            sums[i][j] = block_sum(s);
+        }
+}
+
 /* sums[i][j] = sum over the lanes of X(i) D(j), for MI x MJ pairs: at the last stretch, before it the lanes are kept, a
  * 64-byte block each, in kept[i * across + j * BLOCK]. */
 INLINE void dots(const int MI, const int MJ, const real *X, const real *D, ptrdiff_t ld, ptrdiff_t lanes, int part,
                  real *kept, ptrdiff_t across, real (*sums)[NARROW])
 {
-    vec blocks[5][4][WIDE];
+    real blocks[5 * 4 * BLOCK] __attribute__((aligned(BLOCK_BYTES)));
     UNROLL for (int w = 0; w < WIDE; w++) {
         vec acc[5][4];
         UNROLL for (int i = 0; i < MI; i++)
@@ -135,12 +146,10 @@ INLINE void dots(const int MI, const int MJ, const real *X, const real *D, ptrdi
         }
         UNROLL for (int i = 0; i < MI; i++)
             UNROLL for (int j = 0; j < MJ; j++)
-                if (part & LAST) blocks[i][j][w] = acc[i][j];
+                if (part & LAST) store(blocks + (i * MJ + j) * BLOCK + w * LANES, acc[i][j]);
                 else store(kept + i * across + j * BLOCK + w * LANES, acc[i][j]);
     }
-    if (part & LAST)
-        UNROLL for (int i = 0; i < MI; i++)
-            UNROLL for (int j = 0; j < MJ; j++) sums[i][j] = block_sum(blocks[i][j]);
+    if (part & LAST) fold_blocks(blocks, MI, MJ, sums);
 }
 
 typedef void (*dots_function)(const real *X, const real *D, ptrdiff_t ld, ptrdiff_t lanes, int part, real *kept,
