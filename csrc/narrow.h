@@ -111,7 +111,7 @@ APART void narrow_backward_blocks(const struct row *row, ptrdiff_t m)
 /* Sums over samples that come stretch by stretch: which part of them a stretch is. */
 enum part { FIRST = 1, LAST = 2 };
 
-/* sums[i][j] of blocks of lanes, by rows. Apart, as all tiles of dots share it: 40 KB of the wheel. */
+/* sums[i][j] of blocks of lanes, by rows. Apart: a copy in every tile of dots takes no less time, but 10 KB or more. */
 APART void fold_blocks(const real *blocks, int rows, int columns, real (*sums)[NARROW])
 {
     for (int i = 0; i < rows; i++)
