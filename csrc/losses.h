@@ -13,7 +13,7 @@ enum pointwise {
 };
 
 /* The binary cross-entropy of so many vectors at a time, side by side as in elementary.h: 4096 outputs take 0.75 to 0.8
- * of the time so. */
+ * of the time so. Weighted ones go one by one: for both there is no room in the wheel. */
 enum { BLOCKS = 4 / WIDE, AT_ONCE = BLOCKS * WIDE };
 
 /* Of one output y (or logit z) and its target t: the loss, its slope along y (or z), and whether the decision is
