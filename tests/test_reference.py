@@ -11,6 +11,7 @@ from cases import ELEMENTWISE, crossed
 import fusedelta as fd
 from fusedelta import reference
 from fusedelta.reference_activations import ACTIVATIONS, softmax, softmax_backward
+from fusedelta.reference_layers import product
 
 Z = np.array([[-1000.0, -40.0, -2.0, -0.5, 0.0, 1e-300, 0.5, 2.0, 40.0, 1000.0]])
 
@@ -54,6 +55,14 @@ def test_activations(name, slope, formula):
     expected = [[formula(z) for z in Z[0]]]
     with np.errstate(all="raise", under="ignore"):
         np.testing.assert_allclose(forward(Z, slope), expected, rtol=4e-15, atol=1e-17)
+
+
+def test_product_leaves_it_to_nan_to_tell():
+    A, B = np.array([[np.inf, 1.0]]), np.array([[0.0], [1.0]])
+    with np.errstate(all="raise"):
+        with pytest.raises(FloatingPointError, match="invalid value"):
+            A @ B
+        assert np.isnan(product(A, B)).all()
 
 
 def test_softmax():

@@ -86,23 +86,33 @@ class ReferenceLayer:
         """Bring up to date, at the end of a step, what it keeps beside its parameters."""
 
 
+def product(A: np.ndarray, B: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+    """A B, without a warning of an invalid operation: a nan in it tells by itself.
+
+    OpenBLAS 0.3.31 reads beyond a row of five float32; what lies there does not count, but may be
+    a signalling nan, and NumPy then warns of a product that is right.
+    """
+    with np.errstate(invalid="ignore"):
+        return np.matmul(A, B, out=out)
+
+
 class DenseLayer(ReferenceLayer):
     """``Z = X W + b``; ``dW = X^T D``, ``db = sum D``; ``G = D W^T``."""
 
     def transform(self, X: np.ndarray) -> np.ndarray:
         """Z from X."""
         W, b = self.pieces
-        return X @ W + b
+        return product(X, W) + b
 
     def update(self, D: np.ndarray) -> None:
         """Fill the gradients."""
         dW, db = self.gradients
-        np.matmul(self.X.T, D, out=dW)
+        product(self.X.T, D, out=dW)
         D.sum(axis=0, out=db)
 
     def backward(self, D: np.ndarray) -> np.ndarray:
         """G from D."""
-        return D @ self.pieces[0].T
+        return product(D, self.pieces[0].T)
 
 
 # ------------------------------------------------------------------------------------------ dropout
