@@ -119,7 +119,7 @@ static void categorical_focal(const struct loss *loss, ptrdiff_t m, struct score
                 const vec p = load(d + at) / total, target = v_and(lanes_below(at, n), load(t + at));
                 const vec log_p = v_and(lanes_below(at, n), load(z + at) - s.max) - tail;
                 const vec rest = v_select(lane_is(at, s.argmax), splat(s.rest / total), (real)1 - p);
-                const vec power = v_exp(gamma * v_log(rest));
+                const vec power = v_exp_down(gamma * v_log(rest));
                 const vec ratio = v_select(rest > 0, p * log_p / rest, splat(-1));
                 const vec along = target * (power * v_fma(splat(gamma), ratio, splat(-1)));
                 value[w] -= target * (power * log_p);
@@ -128,7 +128,7 @@ static void categorical_focal(const struct loss *loss, ptrdiff_t m, struct score
             }
         const real mean = block_sum(sum);
         for (ptrdiff_t j = 0; j < ld; j += LANES) {
-            const vec p = v_exp(load(z + j) - s.max) / total;
+            const vec p = v_exp_down(load(z + j) - s.max) / total;
             store(d + j, share * b * v_delta(v_and(lanes_below(j, n), load(d + j) - p * mean)));
         }
         score->sum += (double)(share * b) * block_sum(value);

@@ -103,13 +103,16 @@ INLINE vec scale(vec p, vec shifted)
 #endif
 }
 
-INLINE vec v_exp(vec x)
+/* e^x for x <= 0. */
+INLINE vec v_exp_down(vec x)
 {
     vec shifted;
-    const vec r = reduced(v_min(splat(EXP_HIGHEST), v_max(splat(EXP_LOWEST), x)), &shifted);
+    const vec r = reduced(v_max(splat(EXP_LOWEST), x), &shifted);
     const vec slope = v_fma(r, polynomial(EXP_P, COUNT(EXP_P), r), splat(1));
     return scale(v_fma(r, slope, splat(1)), shifted);
 }
+
+INLINE vec v_exp(vec x) { return v_exp_down(v_min(splat(EXP_HIGHEST), x)); }
 
 /* e^x = 2^q (1 + p): p, exact to an ulp where x is small too, and q + ROUNDER. */
 INLINE vec reduced_expm1(vec x, vec *shifted)

@@ -17,11 +17,27 @@ enum pointwise {
 enum { BLOCKS = 4 / WIDE, AT_ONCE = BLOCKS * WIDE };
 
 /* Of one output y (or logit z) and its target t: the loss, its slope along y (or z), and whether the decision is
- * right. */
+ * right. To the value of a binary cross-entropy log(1 + rest) is yet to be added, 0 <= rest <= 1. */
 struct point {
-    vec value, slope;
+    vec value, rest, slope;
     mask correct;
 };
+
+/* Sums over outputs. The logarithms of unweighted binary cross-entropies are summed as one of a product, less 1, which
+ * keeps the digits of what is small: log(1 + u) + log(1 + v) = log(1 + (u + v + u v)). 4096 outputs take 0.60 to 0.71
+ * of the time so. */
+struct sums {
+    vec value[WIDE], product[WIDE], correct[WIDE];
+};
+enum { FACTORS = ROWS }; /* 2^FACTORS is the most that a product can be */
+
+INLINE void add_log_of_product(struct sums *sums)
+{
+    UNROLL for (int w = 0; w < WIDE; w++) {
+        sums->value[w] += v_log1p(sums->product[w]);
+        sums->product[w] = splat(0);
+    }
+}
 
 INLINE vec signed_one(vec x) { return v_and(x != 0, v_signed(splat(1), x)); }
 
@@ -39,18 +55,17 @@ INLINE struct point log_cosh_point(vec e)
     };
 }
 
-/* With p = sigmoid(z): t softplus(-z) + (1 - t) softplus(z), softplus(z) = max(z, 0) + log1p(exp(-|z|)); slope p - t.
+/* With p = sigmoid(z): t softplus(-z) + (1 - t) softplus(z) = max(z, 0) - t z + log(1 + exp(-|z|)); slope p - t.
  * Correct: p and t on the same side of a half. */
 INLINE void binary_points(const int count, const vec *z, const real *T, struct point *p)
 {
-    vec e[AT_ONCE], flat[AT_ONCE];
-    UNROLL for (int v = 0; v < count; v++) e[v] = v_exp((vec)((mask)z[v] | sign_bits()));
-    UNROLL for (int v = 0; v < count; v++) flat[v] = v_log1p_unit(e[v]);
+    vec e[AT_ONCE];
+    UNROLL for (int v = 0; v < count; v++) e[v] = v_exp_down((vec)((mask)z[v] | sign_bits()));
     UNROLL for (int v = 0; v < count; v++) {
         const vec t = load(T + v * LANES), chance = v_select(z[v] < 0, e[v], splat(1)) / ((real)1 + e[v]);
-        const vec up = v_max(splat(0), z[v]), down = v_max(splat(0), -z[v]);
         p[v] = (struct point){
-            .value = v_fma(t, down, v_fma((real)1 - t, up, flat[v])),
+            .value = v_fma(-t, z[v], v_max(splat(0), z[v])),
+            .rest = e[v],
             .slope = chance - t,
             .correct = ~((chance > (real)0.5) ^ (t > (real)0.5)),
         };
@@ -61,11 +76,11 @@ INLINE void binary_points(const int count, const vec *z, const real *T, struct p
 INLINE struct point binary_focal_point(const struct loss *loss, vec z, vec t)
 {
     const real gamma = (real)loss->a;
-    const vec e = v_exp((vec)((mask)z | sign_bits())), total = (real)1 + e, flat = v_log1p_unit(e);
+    const vec e = v_exp_down((vec)((mask)z | sign_bits())), total = (real)1 + e, flat = v_log1p_unit(e);
     const vec p = v_select(z < 0, e, splat(1)) / total, rest = v_select(z < 0, splat(1), e) / total;
     const vec up = v_max(splat(0), z), down = v_max(splat(0), -z), off = (real)1 - t;
     const vec entropy = v_fma(t, down, v_fma(off, up, flat));
-    const vec q = v_fma(t, rest, off * p), power = v_exp(gamma * v_log(q));
+    const vec q = v_fma(t, rest, off * p), power = v_exp_down(gamma * v_log(q));
     const vec along = v_and(q > 0, (off - t) * p * rest / q); /* d log q / dz */
     const vec weight = v_fma(t, splat((real)loss->b), off * (real)loss->c);
     return (struct point){
@@ -154,7 +169,7 @@ INLINE void points(const int kind, const struct loss *loss, const int count, con
 
 /* `blocks` of row i, from output j on. */
 INLINE void pointwise_blocks(const int kind, const int blocks, const int weighted, const struct loss *loss, ptrdiff_t i,
-                             ptrdiff_t j, vec sum[WIDE], vec correct[WIDE])
+                             ptrdiff_t j, struct sums *sums)
 {
     const ptrdiff_t at = i * loss->ld + j;
     const real *Y = (const real *)loss->Y + at, *T = (const real *)loss->T + at, *weights = loss->weights;
@@ -167,12 +182,17 @@ INLINE void pointwise_blocks(const int kind, const int blocks, const int weighte
         const mask valid = blocks > 1 ? lanes_below(0, LANES) : lanes_below(j + v * LANES, loss->n);
         vec value = v_and(valid, p[v].value), g = v_and(valid, p[v].slope);
         if (takes_logits(kind)) g = v_delta(g);
+        if (kind == BINARY && weighted) value += v_and(valid, v_log1p_unit(p[v].rest));
+        if (kind == BINARY && !weighted) {
+            vec *product = &sums->product[v % WIDE];
+            *product += v_fma(*product, v_and(valid, p[v].rest), v_and(valid, p[v].rest));
+        }
         if (weighted) {
             const vec share = loss->by_lane ? load(weights + j + v * LANES) : splat(weights[i]);
             value *= share, g *= share;
         }
-        sum[v % WIDE] += value;
-        if (decides(kind)) correct[v % WIDE] += v_and(valid & p[v].correct, splat(1));
+        sums->value[v % WIDE] += value;
+        if (decides(kind)) sums->correct[v % WIDE] += v_and(valid & p[v].correct, splat(1));
         store(D + v * LANES, takes_logits(kind) ? g : derive(loss->act.kind, (real)loss->act.slope, y[v], g));
     }
 }
@@ -181,18 +201,21 @@ INLINE void pointwise_rows(const int kind, const int weighted, const struct loss
                            struct score *score)
 {
     const struct loss mine = *given, *loss = &mine; /* which stores to D cannot change */
-    const int at_once = kind == BINARY && BLOCKS > 1 && !weighted;
-    for (ptrdiff_t top = 0; top < m; top += ROWS) {
-        vec sum[WIDE], correct[WIDE];
-        UNROLL for (int w = 0; w < WIDE; w++) sum[w] = correct[w] = splat(0);
-        for (ptrdiff_t i = top; i < m && i < top + ROWS; i++) {
-            ptrdiff_t j = 0;
-            for (; at_once && loss->n - j >= BLOCKS * BLOCK; j += BLOCKS * BLOCK)
-                pointwise_blocks(kind, BLOCKS, weighted, loss, i, j, sum, correct);
-            for (; j < loss->n; j += BLOCK) pointwise_blocks(kind, 1, weighted, loss, i, j, sum, correct);
-        }
-        score->sum += block_sum(sum);
-        if (decides(kind)) score->correct += (int64_t)block_sum(correct);
+    const int multiplies = kind == BINARY && !weighted, at_once = multiplies && BLOCKS > 1;
+    for (ptrdiff_t top = 0, bottom; top < m; top = bottom) {
+        struct sums sums;
+        UNROLL for (int w = 0; w < WIDE; w++) sums.value[w] = sums.product[w] = sums.correct[w] = splat(0);
+        bottom = m - top < ROWS ? m : top + ROWS;
+        for (ptrdiff_t i = top; i < bottom; i++)
+            for (ptrdiff_t j = 0, end; j < loss->n;) {
+                end = loss->n - j < FACTORS * BLOCK ? loss->n : j + FACTORS * BLOCK;
+                for (; at_once && end - j >= BLOCKS * BLOCK; j += BLOCKS * BLOCK)
+                    pointwise_blocks(kind, BLOCKS, weighted, loss, i, j, &sums);
+                for (; j < end; j += BLOCK) pointwise_blocks(kind, 1, weighted, loss, i, j, &sums);
+                if (multiplies && (loss->n > BLOCK || i == bottom - 1)) add_log_of_product(&sums);
+            }
+        score->sum += block_sum(sums.value);
+        if (decides(kind)) score->correct += (int64_t)block_sum(sums.correct);
     }
     if (!takes_logits(kind) && loss->act.kind >= SOFTMAX) through_output(loss, m);
 }

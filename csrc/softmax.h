@@ -41,7 +41,7 @@ static struct softmax softmax_exponentials(const real *z, real *e, ptrdiff_t n)
     for (ptrdiff_t j = 0; j < n; j += BLOCK)
         UNROLL for (int w = 0; w < WIDE; w++) {
             const ptrdiff_t at = j + w * LANES;
-            vec x = v_and(lanes_below(at, n), v_exp(load(z + at) - s.max));
+            vec x = v_and(lanes_below(at, n), v_exp_down(load(z + at) - s.max));
             store(e + at, x);
             sum[w] += v_and(~lane_is(at, s.argmax), x);
         }
@@ -103,7 +103,7 @@ INLINE struct softmaxes softmax_columns(const vec z[COLUMNS], ptrdiff_t n, vec e
     vec sum[BLOCK];
     UNROLL for (int j = 0; j < BLOCK; j++) sum[j] = splat(0);
     for (ptrdiff_t j = 0; j < n; j++) {
-        e[j] = v_exp(z[j] - s.max);
+        e[j] = v_exp_down(z[j] - s.max);
         sum[j % BLOCK] += v_and(s.argmax != splat_bits((bits)j), e[j]);
     }
     s.rest = fold_columns(sum);

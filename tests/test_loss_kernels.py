@@ -314,15 +314,28 @@ def test_binary_crossentropy(isa, dtype, target):
         assert_padding_zero(matrices.D[:, 1:])
 
 
-def test_binary_crossentropy_adds_up(isa, dtype, rng):
-    for n in (1, 3, 40):
-        matrices = loss_matrices(isa, dtype, n, rng.standard_normal((130, n)) * 4)
-        matrices.T[:, :n] = rng.random((130, n)) > 0.5
-        z, t = matrices.Y[:, :n].astype(np.longdouble), matrices.T[:, :n]
-        total, correct = matrices.evaluate("binary_crossentropy")
-        expected = (t * softplus(-z) + (1 - t) * softplus(z)).sum()
-        np.testing.assert_allclose(total, float(expected), rtol=64 * np.finfo(dtype).eps)
-        assert correct == np.count_nonzero((z > 0) == (t > 0.5))
+@pytest.mark.parametrize("logits", ["around 0", "certain", "even"])
+@pytest.mark.parametrize("n", [1, 3, 40, 1030])
+def test_binary_crossentropy_adds_up(isa, dtype, n, logits, rng):
+    scale, away = {"around 0": (4, 0), "certain": (4, 30), "even": (0, 0)}[logits]
+    T = rng.random((130, n)) > 0.5
+    matrices = loss_matrices(
+        isa, dtype, n, rng.standard_normal(T.shape) * scale + (2 * T - 1) * away
+    )
+    matrices.T[:, :n] = T
+    z = matrices.Y[:, :n].astype(np.longdouble)
+    total, correct = matrices.evaluate("binary_crossentropy")
+    expected = (T * softplus(-z) + (1 - T) * softplus(z)).sum()
+    np.testing.assert_allclose(total, float(expected), rtol=64 * np.finfo(dtype).eps)
+    assert correct == np.count_nonzero((z > 0) == T)
+
+
+def test_binary_crossentropy_is_finite_of_finite_logits_only(isa, dtype):
+    for n, bad in product((1, 40), (np.nan, np.inf)):
+        matrices = loss_matrices(isa, dtype, n, np.zeros((130, n)))
+        matrices.Y[77, n - 1] = bad
+        total, _ = matrices.evaluate("binary_crossentropy")
+        assert not np.isfinite(total)
 
 
 @pytest.mark.parametrize("labels", [True, False])
