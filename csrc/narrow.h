@@ -96,7 +96,30 @@ INLINE void narrow_backward_block(const int wide, const struct row *row)
     if (is_late(kind)) derive_runs(row, 0, k, ldx, wide * LANES);
 }
 
-APART void narrow_backward_blocks(const struct row *row, ptrdiff_t m)
+/* One output, as many networks end: tiles would do next to nothing each. 400 x 8 x 1 takes 0.5 to 0.75 of the time so,
+ * a step of 2-16-8-1 0.985. */
+INLINE void narrow_backward_rows(const int kind, const struct row *row, ptrdiff_t m)
+{
+    const ptrdiff_t k = row->k, ld = row->ld, ldx = row->ldx, lanes = whole(m);
+    const real slope = (real)row->act_below.slope, *w = row->W, *x = row->X, *d = row->D;
+    real *dx = row->Dx;
+    for (ptrdiff_t i = 0; i < k; i++, w += ld, x += ldx, dx += ldx)
+        for (ptrdiff_t j = 0; j < lanes; j += LANES)
+            store(dx + j, derive(kind, slope, load(x + j), v_fma(splat(*w), load(d + j), splat(0))));
+}
+
+APART void narrow_backward_single(const struct row *row, ptrdiff_t m)
+{
+    switch (row->act_below.kind) {
+    case RELU: narrow_backward_rows(RELU, row, m); break;
+    case LEAKY_RELU: narrow_backward_rows(LEAKY_RELU, row, m); break;
+    case SIGMOID: narrow_backward_rows(SIGMOID, row, m); break;
+    case TANH: narrow_backward_rows(TANH, row, m); break;
+    default: narrow_backward_rows(LINEAR, row, m);
+    }
+}
+
+APART void narrow_backward_tiles(const struct row *row, ptrdiff_t m)
 {
     struct product p = {
         .a = row->W, .rs = row->ld, .cs = 1,
@@ -105,6 +128,12 @@ APART void narrow_backward_blocks(const struct row *row, ptrdiff_t m)
         .finish = DERIVATIVE, .act = row->act_below, .y = row->X,
     };
     multiply(&p, 0, row->k, whole(m), IN_PLACE, 0, NULL);
+}
+
+APART void narrow_backward_blocks(const struct row *row, ptrdiff_t m)
+{
+    if (row->n == 1) narrow_backward_single(row, m);
+    else narrow_backward_tiles(row, m);
     if (is_late(row->act_below.kind)) derive_runs(row, 0, row->k, row->ldx, whole(m));
 }
 
