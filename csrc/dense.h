@@ -15,15 +15,11 @@ INLINE int is_near(const struct row *row)
     return fusedelta_large_l1 && !is_far(row->k / REACH) && !is_far(row->ld / REACH);
 }
 
-/* Whether W comes together on the way forward. Where it is near it does if it is large, or its many rows 1 KB apart, so
- * that they share a quarter of the sets of L2 (from 2 KB on, strides have an odd number of blocks). On an Emerald
- * Rapids 512 x 2048 x 2048 takes 0.77 of the time so, 64 x 2048 x 2048 0.67, 512 x 2048 x 256 0.72. */
+/* Whether W comes together on the way forward. Where it is near it does if it is large: on an Emerald Rapids
+ * 512 x 2048 x 2048 takes 0.77 of the time so, 64 x 2048 x 2048 0.67. */
 INLINE int is_brought(const struct row *row)
 {
-    enum { MANY = 1024, STEP = 1024 };
-    const ptrdiff_t bytes = row->ld * (ptrdiff_t)sizeof(real);
-    if (row->k > MANY && bytes == STEP) return 1;
-    if (is_near(row) && row->k * bytes <= WALKED_BYTES) return 0;
+    if (is_near(row) && row->k * row->ld * (ptrdiff_t)sizeof(real) <= WALKED_BYTES) return 0;
     return is_far(row->ld) || (is_very_far(row->k) && row->ld > 4 * BLOCK);
 }
 

@@ -106,7 +106,7 @@ cdef class Workspace:
     cdef ptrdiff_t lay_out_narrow(self, char *memory, ptrdiff_t m) noexcept:
         cdef ptrdiff_t i, widest = 0, last = self.net.n_rows - 1
         cdef ptrdiff_t line = round_up(m * self.itemsize)
-        line |= BLOCK_BYTES if line >= FAR_BYTES else 0  # as rows.stride_of
+        line |= BLOCK_BYTES if line >= FAR_BYTES else 0  # see rows.stride_of
         cdef char *at = memory
         cdef row_t *rows = self.net.rows
         self.inputs, at = at, at + (self.k + 1) * line
