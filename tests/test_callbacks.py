@@ -203,6 +203,11 @@ def test_what_is_no_number_is_for_later_callbacks_alone(sequential, monkeypatch,
             r"callbacks\[0\]: expected methods named on_train_begin, .*; got Mine with "
             "on_train_batch_end, which would never be called",
         ),
+        (
+            type("Mine", (fd.Callback,), {"on_epoch_end": lambda self, logs: None})(),
+            r"callbacks\[0\]: expected Mine.on_epoch_end\(self, epoch, logs\), got one that takes "
+            r"\(logs\)",
+        ),
     ],
 )
 def test_something_else_than_callbacks(sequential, callbacks, message):

@@ -223,8 +223,8 @@ class TestInPython:
             ({"a": [1], "b": [1, 2]}, ValueError, "of one dimension and of equal length"),
             ({"a": np.eye(2)}, ValueError, "of one dimension and of equal length"),
             ({"b": [1]}, ValueError, "data has no column 'a'"),
-            ({"a": [1.0, np.nan]}, ValueError, "data, line 2, column 'a': the value is missing"),
-            ({"a": ["1", None]}, ValueError, "data, line 2, column 'a': the value is missing"),
+            ({"a": [1.0, np.nan]}, ValueError, "data, row 1, column 'a': the value is missing"),
+            ({"a": ["1", None]}, ValueError, "data, row 1, column 'a': the value is missing"),
         ],
     )
     def test_what_is_no_table(self, data, error, message):

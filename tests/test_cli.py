@@ -255,6 +255,8 @@ class TestErrors:
                 "expected one of xor, spiral, jumping-back, softmax; got 'zebra'",
             ),
             (("compare", "xor", "--layers", "2,1"), "expected either names of demos or --layers"),
+            (("compare", "xor", "--batch", 7), "batch: expected it with --layers, as demos have"),
+            (("compare", "--seed", 7), "seed: expected it with --layers, as demos have"),
             (("compare", "--layers", "2"), "layers: expected inputs and outputs such as 8,4"),
             (("compare", "--layers", "2,0"), "argument --layers: expected layer sizes such as 64"),
             (

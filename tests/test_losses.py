@@ -157,10 +157,16 @@ def test_unknown_losses_are_refused(sequential, loss, error):
 
 
 @pytest.mark.parametrize(
-    ("short", "name"), [("mse", "mean_squared_error"), ("mae", "mean_absolute_error")]
+    ("short", "output", "name"),
+    [
+        ("mse", "linear", "mean_squared_error"),
+        ("mae", "linear", "mean_absolute_error"),
+        ("bce", "sigmoid", "binary_crossentropy"),
+        ("kld", "softmax", "kl_divergence"),
+    ],
 )
-def test_short_names_as_in_keras(sequential, short, name):
-    assert sequential([fd.Dense(1)], short).loss == name
+def test_short_names_as_in_keras(sequential, short, output, name):
+    assert sequential([fd.Dense(2, output)], short).loss == name
 
 
 def test_the_list_of_losses():

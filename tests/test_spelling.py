@@ -28,6 +28,20 @@ def test_nearly_right_names_are_refused(sequential, name, meant):
         setattr(build(sequential), name, 0.1)
 
 
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"loss": "mean_sqared_error"}, "got 'mean_sqared_error'; did you mean 'mean_squared_"),
+        ({"optimizer": "adm"}, "optimizer: expected one of .*; got 'adm'; did you mean 'adam'"),
+        ({"optimizer": "RMS_Prop"}, "optimizer: expected one of .*; did you mean 'rmsprop'"),
+        ({"optimizer": "newton"}, "optimizer: expected one of .*; got 'newton'$"),
+    ],
+)
+def test_choices_that_are_nearly_right(sequential, settings, message):
+    with pytest.raises(ValueError, match=message):
+        sequential([fd.Dense(2)], **{"loss": "mse"} | settings)
+
+
 def test_ensembles_refuse_them_too(cls):
     message = "Ensemble has no attribute 'meta_data': did you mean 'metadata'"
     with pytest.raises(AttributeError, match=message):

@@ -211,7 +211,7 @@ class TestColumns:
     def test_without(self):
         table = table_of(a=["1"], b=["2"], c=["3"])
         assert list(table.without(["a", "c"]).columns) == ["b"]
-        with pytest.raises(ValueError, match=r"data.csv has no column 'd', 'e'; its columns are"):
+        with pytest.raises(ValueError, match=r"data.csv has no columns 'd', 'e'; its columns are"):
             table.without(["d", "b", "e"])
 
     def test_message_about_many_columns_is_short(self):
@@ -368,7 +368,7 @@ class TestEncoding:
             ValueError, match="line 2, column 'colour': 'green' is none of the values known: 'blue'"
         ):
             encoding.inputs(table_of(size=["1"], colour=["green"], flat=["0"]))
-        with pytest.raises(ValueError, match=r"data.csv has no column 'colour', 'flat'"):
+        with pytest.raises(ValueError, match=r"data.csv has no columns 'colour', 'flat'"):
             encoding.inputs(table_of(size=["1"]))
 
 

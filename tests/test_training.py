@@ -204,7 +204,7 @@ def test_a_divergence_far_into_one_batch_is_found(sequential):
 
 def test_the_step_that_diverged_is_named(sequential):
     net = runaway(sequential, fd.SGD(1e30))
-    with pytest.warns(fd.DivergenceWarning, match="fit: the loss of step 2 in epoch 1 was nan or"):
+    with pytest.warns(fd.DivergenceWarning, match="^the loss of step 2 in epoch 1 was nan or"):
         history = net.fit(X, X[:, 0], 3, 5, verbose=0)
     assert history.divergence == (0, 1)
     assert len(history) == 0

@@ -151,7 +151,7 @@ def test_double_precision_beyond_the_range_of_single(sequential):
         (X[:1], ValueError, r"x: expected one sample of shape \(3,\), got \(1, 3\)"),
         ([1.0, 2.0], ValueError, r"x: expected one sample of shape \(3,\), got \(2,\)"),
         (1.0, ValueError, r"x: expected one sample of shape \(3,\), got \(\)"),
-        ([1.0, np.nan, 2.0], ValueError, "x: expected finite numbers, got nan at row 1"),
+        ([1.0, np.nan, 2.0], ValueError, "x: expected finite numbers, got nan at column 1"),
         (["a", "b", "c"], TypeError, "x: expected real numbers, got dtype <U1"),
     ],
 )
@@ -354,6 +354,11 @@ def test_refused_out(sequential, out, error):
     message = r"out: expected a C-contiguous, writable array of shape \(4, 2\) and dtype float32; "
     with pytest.raises(error, match=message):
         build(sequential).predict(X, out)
+
+
+def test_scattered_out_is_refused(sequential):
+    with pytest.raises(ValueError, match="got one that is not C-contiguous"):
+        build(sequential).predict(X, np.empty((4, 4), np.float32)[:, ::2])
 
 
 def test_read_only_out_is_refused(sequential):

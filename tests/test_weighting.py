@@ -200,11 +200,26 @@ def test_label_smoothing(sequential, hidden, rng):
 # ---- what is refused -----------------------------------------------------------------------------
 
 
+def test_weights_that_are_all_zero(sequential):
+    net = build(sequential, "mean_squared_error", "linear")
+    X, y = np.ones((3, 4)), np.ones((3, 3))
+    with pytest.raises(ValueError, match="sample_weight: expected some above 0, got zeros"):
+        net.fit(X, y, verbose=0, sample_weight=np.zeros(3))
+    net.train_step(X, y, sample_weight=np.zeros(3))  # one batch of many may count for nothing
+
+
+def test_weights_in_a_column(sequential, rng):
+    net = build(sequential, "mean_squared_error", "linear")
+    X, y, weights = np.ones((3, 4)), np.ones((3, 3)), rng.random((3, 1))
+    column = net.evaluate(X, y, sample_weight=weights)
+    assert column == net.evaluate(X, y, sample_weight=weights[:, 0])
+
+
 @pytest.mark.parametrize(
     ("weights", "error", "message"),
     [
         ([1, 2], ValueError, r"sample_weight: expected one weight a sample, shape \(3,\), got"),
-        ([[1], [1], [1]], ValueError, r"sample_weight: .* got \(3, 1\)"),
+        ([[1, 1], [1, 1], [1, 1]], ValueError, r"sample_weight: .* got \(3, 2\)"),
         ([1, -2, 1], ValueError, "sample_weight: expected values >= 0, got -2.0 at row 1"),
         ([1, np.nan, 1], ValueError, "sample_weight: expected finite numbers, got nan at row 1"),
         ([1, np.inf, 1], ValueError, "sample_weight: expected finite numbers, got inf at row 1"),
@@ -231,7 +246,7 @@ def test_refused_weights(sequential, weights, error, message, rng):
         ({3: 1.0}, ValueError, "class_weight: expected classes 0 to 2, got 3"),
         ({0: -1}, ValueError, r"class_weight\[0\]: expected a finite number >= 0, got -1"),
         ({"a": 1}, TypeError, r"class_weight: a class: expected an integer >= 0, got 'a'"),
-        ("equal", ValueError, "class_weight: expected 'balanced'; got 'equal'"),
+        ("balance", ValueError, "or a dict of class and weight; got 'balance'; did you mean 'bal"),
         ([1, 2, 3], TypeError, r"class_weight: expected a dict .*, or 'balanced', got \[1, 2, 3\]"),
     ],
 )

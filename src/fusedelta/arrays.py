@@ -106,8 +106,13 @@ def check_out(
         raise TypeError(f"out: {expected}; got {shown(out)}")
     if out.shape != shape:
         raise ValueError(f"out: {expected}; got shape {out.shape}")
-    if not out.flags.carray:
-        raise ValueError(f"out: {expected}; got one that is read-only or not C-contiguous")
+    for wrong, told in (
+        (not out.flags.writeable, "read-only"),
+        (not out.flags.c_contiguous, "not C-contiguous"),
+        (not out.flags.aligned, "not aligned"),
+    ):
+        if wrong:
+            raise ValueError(f"out: {expected}; got one that is {told}")
     if inputs is not None and np.may_share_memory(out, inputs):
         raise ValueError("out: expected memory of its own, got an array that overlaps the inputs")
     return out
@@ -187,6 +192,7 @@ class Prepare:
                 "sample_weight: expected None, because a loss of your own weighs the samples itself"
             )
         array = _numbers("sample_weight", sample_weight)
+        array = array[:, 0] if array.shape == (m, 1) else array
         if array.shape != (m,):
             raise ValueError(
                 f"sample_weight: expected one weight a sample, shape ({m},), got {array.shape}"
@@ -295,7 +301,8 @@ def _ready(
         finite = np.isfinite(flat[start : start + CHUNK])
         if not finite.all():
             at = np.unravel_index(start + finite.argmin(), ready.shape)
-            raise ValueError(f"{name}: {_not_finite(array[at], dtype)} at {place(at)}")
+            where = f"column {at[0]}" if name == "x" else place(at)  # of one sample
+            raise ValueError(f"{name}: {_not_finite(array[at], dtype)} at {where}")
     return ready
 
 

@@ -273,7 +273,8 @@ class Assembly(States):
         if not self.is_classification:
             raise ValueError(
                 f"predict_classes: {self.loss!r} is a regression loss, it has no classes; "
-                "expected a cross-entropy or a hinge; or take predict(X).argmax(axis=1)"
+                "expected a cross-entropy or a hinge"
+                + ("; or take predict(X).argmax(axis=1)" if self._n_outputs > 1 else "")
             )
 
     def _classes(self, Y: np.ndarray) -> np.ndarray:

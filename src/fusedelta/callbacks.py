@@ -59,14 +59,14 @@ __all__ = [
     "ProgressBar",
 ]
 
-#: What every callback can be asked to do.
-MOMENTS = (
-    "on_train_begin",
-    "on_train_end",
-    "on_epoch_begin",
-    "on_epoch_end",
-    "on_batch_end",
-)
+#: What every callback can be asked to do, and what with.
+MOMENTS = {
+    "on_train_begin": ("logs",),
+    "on_train_end": ("logs",),
+    "on_epoch_begin": ("epoch", "logs"),
+    "on_epoch_end": ("epoch", "logs"),
+    "on_batch_end": ("step", "logs"),
+}
 
 Method = TypeVar("Method", bound=Callable[..., None])
 
@@ -267,7 +267,26 @@ def listed(callbacks: Any) -> list[Callback]:
                 f"callbacks[{i}]: expected methods named {', '.join(MOMENTS)}; got "
                 f"{type(callback).__name__} with {unknown}, which would never be called"
             )
+        for moment in MOMENTS:
+            if _overrides(callback, moment):
+                _check_signature(f"callbacks[{i}]", callback, moment)
     return found
+
+
+def _check_signature(name: str, callback: Callback, moment: str) -> None:
+    """Refuse a method that does not take what it would be called with."""
+    arguments = MOMENTS[moment]
+    try:
+        taken = signature(getattr(callback, moment))
+    except ValueError:  # a function of C that does not tell
+        return
+    try:
+        taken.bind(*arguments)
+    except TypeError:
+        raise TypeError(
+            f"{name}: expected {type(callback).__name__}.{moment}(self, {', '.join(arguments)}), "
+            f"got one that takes {taken}"
+        ) from None
 
 
 def _unknown_moment(callback: Callback) -> str | None:

@@ -264,21 +264,11 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
         "names", nargs="*", metavar="demo", type=_demo, help=f"any of {known} (default: all)"
     )
     parser.add_argument("--layers", metavar="A,B,C", type=_sizes, help="inputs, hidden, outputs")
+    parser.add_argument("--batch", type=int, help="rows per step, with --layers (default: 32)")
     parser.add_argument(
-        "--batch", type=int, default=32, help="rows per step, with --layers (default: %(default)s)"
+        "--activation", choices=_hidden_activations(), help="with --layers (default: tanh)"
     )
-    parser.add_argument(
-        "--activation",
-        choices=_hidden_activations(),
-        default="tanh",
-        help="with --layers (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--seed",
-        type=int,
-        default=0,
-        help="of data and weights, with --layers (default: %(default)s)",
-    )
+    parser.add_argument("--seed", type=int, help="of data and weights, with --layers (default: 0)")
     parser.add_argument("--dtype", choices=validation.DTYPES, help="arithmetic (default: both)")
     parser.add_argument(
         "--profile", action="store_true", help="also what each layer and pass of a step takes"

@@ -84,6 +84,12 @@ def compare(options: Namespace) -> None:
     """Time the compiled engine beside its NumPy twin, and check that they agree."""
     if options.names and options.layers:
         raise ValueError("expected either names of demos or --layers, not both")
+    for name in ("batch", "activation", "seed"):
+        given = getattr(options, name)
+        if given is not None and not options.layers:
+            raise ValueError(
+                f"{name}: expected it with --layers, as demos have their own; got {given}"
+            )
     for dtype in [options.dtype] if options.dtype else DTYPES:
         show(f"{_comparisons(dtype, options)}\n")
     show("time per training step; largest relative difference after a few steps")
@@ -128,17 +134,18 @@ def _random_network(
     if len(options.layers) < 2:
         raise ValueError(f"layers: expected inputs and outputs such as 8,4; got {options.layers}")
     inputs, *hidden, outputs = options.layers
+    batch = integer("batch", 32 if options.batch is None else options.batch)
+    activation, seed = options.activation or "tanh", options.seed or 0
     net = fd.Sequential(
-        [*(fd.Dense(units, options.activation) for units in hidden), fd.Dense(outputs)],
+        [*(fd.Dense(units, activation) for units in hidden), fd.Dense(outputs)],
         loss="mean_squared_error",
         input_shape=(inputs,),
         dtype=dtype,
-        seed=options.seed,
+        seed=seed,
     )
-    rng = np.random.default_rng(options.seed)
-    batch = integer("batch", options.batch)
+    rng = np.random.default_rng(seed)
     X, y = (rng.standard_normal((batch, n)).astype(dtype) for n in (inputs, outputs))
-    return f"{'-'.join(map(str, options.layers))} {options.activation}", net, X, y
+    return f"{'-'.join(map(str, options.layers))} {activation}", net, X, y
 
 
 def _training_table(options: Namespace) -> tuple[Table, str]:

@@ -43,7 +43,7 @@ class Divergence(NamedTuple):
         """The text of the warning."""
         when = f"at the end of epoch {self.epoch}" if self.epoch else "before"
         return (
-            f"fit: {self}; training stopped, and the network is as it was {when}. "
+            f"{self}; training stopped, and the network is as it was {when}. "
             "Try a smaller learning rate, or inputs of a smaller scale"
         )
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, field
+from dataclasses import asdict, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -276,7 +276,7 @@ class Encoding:
         for names in (self.columns, others):
             if len(table.columns) == len(names):
                 columns = dict(zip(names, table.columns.values(), strict=True))
-                return Table(table.source, columns, table.lines)
+                return replace(table, columns=columns)
         raise ValueError(
             f"{table.source} has {len(table.columns)} columns; expected {len(self.columns)} in the "
             f"order of the training, or {len(others)} without the target {self.target.name!r}"

@@ -378,7 +378,12 @@ LOSSES: dict[str, Loss] = {
 }
 
 #: Keras's short names.
-SHORT = {"mse": "mean_squared_error", "mae": "mean_absolute_error"}
+SHORT = {
+    "mse": "mean_squared_error",
+    "mae": "mean_absolute_error",
+    "bce": "binary_crossentropy",
+    "kld": "kl_divergence",
+}
 
 
 def resolve(given: Any, output: str) -> Loss:

@@ -123,10 +123,11 @@ class Sequential(Assembly):
             Whether to time each layer and pass: `profile_` keeps the table, which is printed unless
             `verbose` is 0. See `fusedelta.profile`.
         sample_weight : array_like of shape (m,), optional
-            Weights of the samples, finite and not negative. A sample's part of the loss and of the
-            gradient is multiplied by its weight; what is divided by stays the number of samples, as
-            in Keras, so that doubled weights double both. Samples that `validation_split` holds out
-            have theirs, too. Also on disk, where X is. Batches bring their own.
+            Weights of the samples, finite, not negative and not all zero. A sample's part of the
+            loss and of the gradient is multiplied by its weight; what is divided by stays the
+            number of samples, as in Keras, so that doubled weights double both. Samples that
+            `validation_split` holds out have theirs, too. Also on disk, where X is. Batches bring
+            their own.
         class_weight : dict or "balanced", optional
             Weight of each class in the training, by its number (0 and 1 for one sigmoid output); a
             class that is missing has 1. ``"balanced"`` gives class c ``m / (classes * count(c))``,

@@ -169,6 +169,8 @@ def _open_arrays(net: Sequential, given: Given, part: float) -> Data:
     first, rest = (None, None) if own is None else (own[:m], own[m:])
     by_class = weighting.of_classes(net._prepare, given.class_weight, [y[:m]])
     weights = weighting.combine(net._prepare, y[:m], first, by_class)
+    if weights is not None and not weights.any():
+        raise ValueError("sample_weight: expected some above 0, got zeros, which train nothing")
     source = Samples(X[:m], y[:m], batch_size, rng, weights)
     held_out = OnArrays(X[m:], y[m:], rest) if part else None
     return Data(source, held_out, X.shape[1])

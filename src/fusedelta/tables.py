@@ -16,7 +16,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import field
+from dataclasses import field, replace
 from importlib import import_module
 from os import PathLike
 from typing import Any, TextIO
@@ -56,11 +56,14 @@ class Table:
         The values of each column, text or numbers, in the order of the source.
     lines : sequence of int
         The line of the source on which each row stands, for messages.
+    unit : {"line", "row"}
+        What those are: lines of a file, counted from 1, or rows in memory, from 0.
     """
 
     source: str
     columns: Mapping[str, Sequence[Any] | np.ndarray]
     lines: Sequence[int]
+    unit: str = "line"
     _parsed: dict[str, np.ndarray | None] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -87,7 +90,7 @@ class Table:
         shapes = {np.shape(column) for column in columns.values()}
         if len(shapes) != 1 or len(shape := shapes.pop()) != 1:
             raise ValueError("data: expected columns of one dimension and of equal length")
-        return cls("data", columns, range(1, 1 + shape[0]))
+        return cls("data", columns, range(shape[0]), "row")
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -98,7 +101,7 @@ class Table:
         missing = [name for name in names if name not in self.columns]
         if missing:
             raise ValueError(
-                f"{self.source} has no column {_quoted(missing)}; "
+                f"{self.source} has no column{'s' * (len(missing) > 1)} {_quoted(missing)}; "
                 f"its columns are {_quoted(list(self.columns))}"
             )
 
@@ -113,7 +116,7 @@ class Table:
         names = list(names)
         self.require(names)
         kept = {name: column for name, column in self.columns.items() if name not in names}
-        return Table(self.source, kept, self.lines)
+        return replace(self, columns=kept)
 
     def gaps(self, names: Iterable[str]) -> np.ndarray:
         """Return whether each row lacks a value in one of these columns, bool of shape (m,)."""
@@ -125,7 +128,7 @@ class Table:
     def at(self, rows: np.ndarray) -> Table:
         """Return the table of these rows alone."""
         columns = {name: [column[i] for i in rows] for name, column in self.columns.items()}
-        return Table(self.source, columns, [self.lines[i] for i in rows])
+        return replace(self, columns=columns, lines=[self.lines[i] for i in rows])
 
     def filled(self, values: Mapping[str, str]) -> Table:
         """Return the table with these values in the gaps of the columns of these names."""
@@ -137,7 +140,7 @@ class Table:
             else column
             for name, column in self.columns.items()
         }
-        return Table(self.source, columns, self.lines)
+        return replace(self, columns=columns)
 
     def is_numeric(self, name: str) -> bool:
         """Tell whether at least half of the values that are there are numbers, or try to be.
@@ -214,9 +217,12 @@ class Table:
         value = self.columns[name][row]
         trouble = f"{value!r} {reason}"
         if _is_missing(value):
-            shown = f" ({value!r})" if str(value).strip() else ""
-            trouble = f"the value is missing{shown}: see --missing of fusedelta train"
-        return ValueError(f"{self.source}, line {self.lines[row]}, column {name!r}: {trouble}")
+            shown = f" ({str(value)!r})" if str(value).strip() else ""
+            trouble = f"the value is missing{shown}"
+            if self.unit == "line":
+                trouble += ": see --missing of fusedelta train"
+        place = f"{self.source}, {self.unit} {self.lines[row]}, column {name!r}"
+        return ValueError(f"{place}: {trouble}")
 
 
 def read_csv(path: str | PathLike[str], header: bool | None = None) -> Table:

@@ -68,6 +68,8 @@ def shown(value: Any) -> str:
     """A value as an error message shows it: short, with its type."""
     if isinstance(value, np.ndarray):
         return f"an array of shape {value.shape} and dtype {value.dtype}"
+    if isinstance(value, tuple | list) and any(isinstance(each, np.ndarray) for each in value):
+        return f"a {type(value).__name__} of {len(value)}: {', '.join(map(shown, value[:4]))}"
     if isinstance(value, type):
         return f"the class {value.__name__}"
     text = digits(value) if isinstance(value, int) else " ".join(repr(value).split())

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from fusedelta._spelling import nearest
 from fusedelta.text import digits, shown
 
 __all__ = [
@@ -33,6 +34,8 @@ __all__ = [
 
 DTYPES = ("float32", "float64")
 
+#: How much what is no choice must be like one (as `difflib` counts) to be taken for it.
+SIMILAR = 0.7
 
 #: Returns what a value of that name stands for, or raises.
 Check: TypeAlias = Callable[[str, Any], Any]
@@ -131,7 +134,9 @@ def choice(name: str, value: Any, choices: Iterable[Any], otherwise: str = "") -
     if not is_alike:
         raise TypeError(f"{name}: expected {expected}{otherwise}; got {shown(value)}")
     given = digits(value) if isinstance(value, int) else repr(value)
-    raise ValueError(f"{name}: expected {expected}{otherwise}; got {given}")
+    meant = nearest(value, choices, SIMILAR) if isinstance(value, str) else None
+    hint = f"; did you mean {meant!r}?" if meant else ""
+    raise ValueError(f"{name}: expected {expected}{otherwise}; got {given}{hint}")
 
 
 def seed(value: Any, name: str = "seed") -> int | None:

@@ -74,7 +74,8 @@ def of_classes(
         return None
     n_classes = _count_classes(prepare)
     if isinstance(class_weight, str):
-        validation.choice("class_weight", class_weight, ("balanced",))
+        other = " or a dict of class and weight"
+        validation.choice("class_weight", class_weight, ("balanced",), other)
         if targets is None:
             raise ValueError(
                 "class_weight: expected a dict with batches, because 'balanced' takes all labels "
