@@ -391,15 +391,14 @@ class TestProcess:
         assert [options.command for options in parsed] == [line[0] for line in lines]
 
     def test_the_readme_lists_the_options_of_train(self):
-        """In the paragraph below the commands, all but those of the data and of the printing."""
+        """In the paragraph below the commands."""
         readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
         section = readme.split("## On the command line")[1].split("## Speed")[0]
         listed = set(re.findall(r"--[a-z][a-z0-9-]+", section))
         parser = cli._Parser()
         cli._add_train(parser)
         options = {action.option_strings[0] for action in parser._actions if action.option_strings}
-        unlisted = {"-h", "--drop", "--task", "--validation-split", "--quiet", "--profile"}
-        assert options - listed == unlisted
+        assert options - listed == {"-h"}
         assert listed - options == {"--no-header", "--proba"}
 
     def test_interrupt(self, run, monkeypatch):
