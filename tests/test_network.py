@@ -2,6 +2,8 @@
 
 import copy
 import gc
+import inspect
+import pickle
 import threading
 
 import numpy as np
@@ -84,6 +86,18 @@ def test_without_inputs_nothing_can_be_used(sequential, use, tmp_path, monkeypat
     with pytest.raises(ValueError, match=r"expected input_shape=\(k,\) when the network is made"):
         use(classifier(sequential, input_shape=None))
     assert not list(tmp_path.iterdir())
+
+
+def test_without_inputs_there_are_no_weights_to_ask_for(sequential):
+    net = classifier(sequential, input_shape=None)
+    missing = {name for name, _ in inspect.getmembers(type(net)) if not hasattr(net, name)}
+    assert missing == {
+        *("memory", "params", "workspace_bytes"),
+        *("weights", "trainable_weights", "non_trainable_weights"),
+    }
+    with pytest.raises(AttributeError, match="the number of inputs is not known yet") as raised:
+        _ = net.weights
+    assert str(pickle.loads(pickle.dumps(raised.value))) == str(raised.value)
 
 
 @pytest.mark.parametrize("first", ["fit", "train_step"])

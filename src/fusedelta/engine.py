@@ -17,12 +17,22 @@ from fusedelta.optimizers import Optimizer
 from fusedelta.profiling import Cell
 from fusedelta.rows import Row
 
-__all__ = ["NOT_BUILT", "Engine", "Unbuilt"]
+__all__ = ["Engine", "NotBuiltError", "Unbuilt"]
 
 NOT_BUILT = (
     "the number of inputs is not known yet: expected input_shape=(k,) when the network is made, "
     "or a call of fit or train_step before this one"
 )
+
+
+class NotBuiltError(ValueError, AttributeError):
+    """A network is asked for what follows from its number of inputs, which is not known yet.
+
+    It is an AttributeError, too, so that ``hasattr(net, "weights")`` is False.
+    """
+
+    def __init__(self, message: str = NOT_BUILT) -> None:
+        super().__init__(message)
 
 
 class Engine(Protocol):
@@ -172,7 +182,7 @@ class Unbuilt:
         """Nothing: the network's engine will be made with it."""
 
     def _refuse(self, *args: Any) -> Any:
-        raise ValueError(NOT_BUILT)
+        raise NotBuiltError
 
     memory = property(_refuse)
     predict = predict_one = evaluate = gradients = is_finite = reset_optimizer = _refuse

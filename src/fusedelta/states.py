@@ -11,7 +11,7 @@ import numpy as np
 from fusedelta import parameters, validation
 from fusedelta._spelling import Spelled
 from fusedelta.arrays import check_weights
-from fusedelta.engine import NOT_BUILT
+from fusedelta.engine import NotBuiltError
 from fusedelta.rules import NEVER_NEGATIVE
 
 if TYPE_CHECKING:
@@ -240,4 +240,4 @@ class States(Spelled):
 
     def _check_built(self) -> None:
         if not self._rows:
-            raise ValueError(NOT_BUILT)
+            raise NotBuiltError
