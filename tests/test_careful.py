@@ -212,7 +212,14 @@ class TestInPython:
             assert predicted.shape == (40,)
             if target == "kind":
                 assert predicted.tolist() == expected
+                probabilities = model.predict_proba(each)
+                assert probabilities.shape == (40, 2)
+                np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-6)
+                likelier = np.array(["a", "b"])[probabilities.argmax(axis=1)]
+                assert likelier.tolist() == expected
             else:
+                with pytest.raises(ValueError, match="proba: the model predicts the number 'y'"):
+                    model.predict_proba(each)
                 np.testing.assert_allclose(predicted, np.array(expected, float), rtol=1e-12)
 
     @pytest.mark.parametrize(

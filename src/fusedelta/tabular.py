@@ -143,6 +143,31 @@ class TableModel:
         predictions[rows] = found
         return predictions
 
+    def predict_proba(self, data: Any) -> np.ndarray:
+        """Return the probability of each class for columns as they are.
+
+        Parameters
+        ----------
+        data : Table, mapping or DataFrame
+            As for `predict`.
+
+        Returns
+        -------
+        ndarray of shape (m, classes)
+            In the order of ``encoding.target.values``, in the network's dtype. Rows that have no
+            prediction, as a feature is missing, have nan.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the columns do not fit, or the model gives no probabilities.
+        """
+        table, rows = self.encoding.complete(Table.of(data))
+        found = self._probabilities(self.encoding.inputs(table))
+        probabilities = np.full((*rows.shape, found.shape[1]), np.nan, found.dtype)
+        probabilities[rows] = found
+        return probabilities
+
     def predictions(self, table: Table, proba: bool = False) -> dict[str, list[str]]:
         """Return predictions for a table as columns of text.
 
@@ -171,29 +196,26 @@ class TableModel:
     def _predictions(self, X: np.ndarray, proba: bool) -> dict[str, list[str]]:
         """Return the columns of predictions for encoded data."""
         target = self.encoding.target
+        probabilities = self._probabilities(X).T if proba else ()
         if isinstance(target, Numeric):
-            if proba:
-                raise ValueError(
-                    f"proba: the model predicts the number {target.name!r}, not classes"
-                )
             return {target.name: _texts_of(target, self.net.predict(X)[:, 0])}
         columns = {target.name: target.decode(self.net.predict_classes(X))}
-        return columns | self._probabilities(target, X) if proba else columns
+        for value, column in zip(target.values, probabilities, strict=False):
+            columns[f"probability_{value}"] = list(map(_shortest, column))
+        return columns
 
-    def _probabilities(self, target: Categorical, X: np.ndarray) -> dict[str, list[str]]:
+    def _probabilities(self, X: np.ndarray) -> np.ndarray:
         """Return a column for each class."""
+        target = self.encoding.target
+        if isinstance(target, Numeric):
+            raise ValueError(f"proba: the model predicts the number {target.name!r}, not classes")
         if getattr(self.net.layers[-1], "activation", "") not in ("sigmoid", "softmax"):
             raise ValueError(
                 f"proba: the model was trained with {self.net.loss!r}, its outputs are no "
                 "probabilities"
             )
         outputs = self.net.predict(X)
-        if target.width == 2:
-            outputs = np.hstack([1.0 - outputs, outputs])
-        return {
-            f"probability_{value}": list(map(_shortest, probabilities))
-            for value, probabilities in zip(target.values, outputs.T, strict=True)
-        }
+        return np.hstack([1.0 - outputs, outputs]) if target.width == 2 else outputs
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write network and encoding to a file, as `fusedelta.Sequential.save` does."""
