@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from fusedelta import network, rates, validation
-from fusedelta.callbacks import Callback, CSVLogger, ProgressBar, listed
+from fusedelta.callbacks import Callback, CSVLogger, ProgressBar
+from fusedelta.calling import listed
 from fusedelta.monitors import ModelCheckpoint
 from fusedelta.opening import Data, Given, is_large, open_data
 from fusedelta.rates import Rate

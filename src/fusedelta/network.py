@@ -11,7 +11,7 @@ from fusedelta import parameters, progress, validation, weighting
 from fusedelta._net import Net
 from fusedelta._screen import Screen
 from fusedelta.assembly import Assembly
-from fusedelta.callbacks import listed
+from fusedelta.calling import listed
 from fusedelta.diagnostics import Summary, summarize
 from fusedelta.engine import Engine
 from fusedelta.history import History
@@ -123,11 +123,10 @@ class Sequential(Assembly):
             Whether to time each layer and pass: `profile_` keeps the table, which is printed unless
             `verbose` is 0. See `fusedelta.profile`.
         sample_weight : array_like of shape (m,), optional
-            Weights of the samples, finite, not negative and not all zero. A sample's part of the
-            loss and of the gradient is multiplied by its weight; what is divided by stays the
-            number of samples, as in Keras, so that doubled weights double both. Samples that
-            `validation_split` holds out have theirs, too. Also on disk, where X is. Batches bring
-            their own.
+            Weights of the samples, finite, not negative, not all zero. A sample's part of the loss
+            and of the gradient is multiplied by its weight; what is divided by stays the number of
+            samples, as in Keras, so that doubled weights double both. Samples that
+            `validation_split` holds out have theirs, too; data on disk also. Batches bring theirs.
         class_weight : dict or "balanced", optional
             Weight of each class in the training, by its number (0 and 1 for one sigmoid output); a
             class that is missing has 1. ``"balanced"`` gives class c ``m / (classes * count(c))``,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fusedelta import progress
-from fusedelta.callbacks import CallbackList
+from fusedelta.calling import CallbackList
 from fusedelta.divergence import Divergence, DivergenceWarning
 from fusedelta.history import History, Tally
 from fusedelta.sources import Samples
