@@ -216,7 +216,7 @@ def test_accuracy_finds_the_worst():
     worst = accuracy.Worst()
     x = np.array([1.0, 2.0, 3.0], "float32")
     exact = np.array([0.5, 4.0, np.inf])
-    worst.look(x, np.array([0.5, np.nextafter(np.float32(4), 5), np.inf], "float32"), exact)
+    worst.look(x, np.array([0.5, np.nextafter(np.float32(4), np.float32(5)), np.inf], "float32"), exact)
     assert (worst.ulps, worst.x, worst.count, worst.wrong) == (1.0, 2.0, 3, 0)
     worst.look(x, np.array([np.nan, 4, 1], "float32"), exact)
     assert (worst.ulps, worst.count, worst.wrong) == (1.0, 6, 1)
