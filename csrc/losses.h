@@ -24,8 +24,8 @@ struct point {
 };
 
 /* Sums over outputs. The logarithms of unweighted binary cross-entropies are summed as one of a product, less 1, which
- * keeps the digits of what is small: log(1 + u) + log(1 + v) = log(1 + (u + v + u v)). 4096 outputs take 0.60 to 0.71
- * of the time so. */
+ * keeps the digits of what is small: log(1 + u) + log(1 + v) = log(1 + (u + v + u v)). 128 x 10 takes 0.61 of the time
+ * so, on AVX2 0.66, in double precision 0.83; 1000 x 1 0.99 and 0.85. */
 struct sums {
     vec value[WIDE], product[WIDE], correct[WIDE];
 };
